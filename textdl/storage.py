@@ -1,0 +1,296 @@
+"""Model directories: written so that a crash leaves the old model or the new one, never half of one.
+
+config.json names every other file with its size and sha256. A save writes all files under names the
+old model does not use, makes them durable, and then replaces config.json: that one rename is the
+moment the new model exists; the old model's files are removed afterwards. A process that has them
+open as memory maps is not disturbed. While a save goes on, `.unfinished` names the files it has
+begun, so that the next save can clear away what a killed one left. Files of other origin stay.
+
+Only JSON, text, .npy and safetensors are written and read. No pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdl.errors import ModelError, UsageError
+
+FORMAT = 1
+_CONFIG = "config.json"
+_UNFINISHED = ".unfinished"
+
+
+def cache_directory(name: str) -> Path:
+    """A per-user directory for things that can be made again: $TEXTDL_CACHE, or the system's place."""
+    root = os.environ.get("TEXTDL_CACHE")
+    if root is None:
+        if os.name == "nt":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home())
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = str(base / "textdl")
+    return Path(root) / name
+
+
+def is_model(directory: Path) -> bool:
+    """Whether textdl wrote this directory, finished or not."""
+    if (directory / _UNFINISHED).exists():
+        return True
+    try:
+        config = json.loads((directory / _CONFIG).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "textdl_format" in config
+
+
+def check_output(directory: Path) -> None:
+    """Refuse, before any work, a directory that a save would refuse.
+
+    Raises:
+        UsageError: it is a file, cannot be written, or holds something that is not a textdl model.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise UsageError(f"{directory} is a file; -o takes a directory. Choose another name.")
+    if directory.is_dir() and any(directory.iterdir()) and not is_model(directory):
+        raise UsageError(
+            f"{directory} is not empty and is not a textdl model, so it is left alone. "
+            "Choose a new directory or empty it yourself."
+        )
+    parent = directory if directory.is_dir() else next(p for p in directory.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise UsageError(f"{directory} cannot be made: {parent} is not a directory one may write to.")
+
+
+class Writer:
+    """Collects the files of one save. Names are logical (`vocab.txt`, `speller/counts.npy`)."""
+
+    def __init__(self, directory: Path, generation: int):
+        self._directory = directory
+        self._generation = generation
+        self.files: dict[str, dict[str, Any]] = {}
+
+    def path(self, name: str) -> Path:
+        """Where to write the file `name`; it is recorded and must exist when the save ends."""
+        logical = Path(name)
+        suffix = f"-{self._generation}" if self._generation > 1 else ""
+        actual = str(logical.with_name(f"{logical.stem}{suffix}{logical.suffix}").as_posix())
+        self.files[name] = {"file": actual}
+        with (self._directory / _UNFINISHED).open("a", encoding="utf-8") as journal:
+            journal.write(actual + "\n")
+        path = self._directory / actual
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def text(self, name: str, text: str) -> None:
+        self.path(name).write_text(text, "utf-8", newline="\n")
+
+    def json(self, name: str, value: Any) -> None:
+        self.text(name, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+    def bytes(self, name: str, data: bytes) -> None:
+        self.path(name).write_bytes(data)
+
+    def array(self, name: str, array: NDArray[Any]) -> None:
+        """`name` ends in .npy."""
+        np.save(self.path(name), array, allow_pickle=False)
+
+    def tensors(self, name: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """`name` ends in .safetensors. Tied tensors must be given once."""
+        from safetensors.numpy import save_file
+
+        save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, str(self.path(name)))
+
+    def _seal(self) -> None:
+        for entry in self.files.values():
+            path = self._directory / entry["file"]
+            entry["bytes"] = path.stat().st_size
+            entry["sha256"] = _sha256(path)
+            _fsync(path)
+
+
+@contextmanager
+def saving(directory: Path, config: dict[str, Any]) -> Iterator[Writer]:
+    """Save a model: write files through the Writer; on leaving, config.json is replaced.
+
+    `config` may be filled until the block ends. An exception leaves what was there before.
+
+    Raises:
+        UsageError: see check_output.
+        ModelError: the disk is full, or writing failed.
+    """
+    check_output(directory)
+    new = not directory.exists()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        old = _read_config(directory) if (directory / _CONFIG).exists() else None
+        stale = _journal(directory) | ({entry["file"] for entry in old["files"].values()} if old else set())
+        (directory / _UNFINISHED).touch()
+        out = Writer(directory, int(old["generation"]) + 1 if old else 1)
+    except OSError as error:
+        raise ModelError(f"cannot save to {directory}: {error.strerror or error}. Nothing was saved.") from error
+    try:
+        yield out
+        out._seal()
+        document = {"textdl_format": FORMAT, "generation": out._generation, **config, "files": out.files}
+        temporary = directory / f"{_CONFIG}.new"
+        temporary.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        _fsync(temporary)
+        os.replace(temporary, directory / _CONFIG)
+        _fsync(directory)
+    except BaseException as error:
+        _remove(directory, {entry["file"] for entry in out.files.values()} | {f"{_CONFIG}.new", _UNFINISHED})
+        if new:
+            shutil.rmtree(directory, ignore_errors=True)
+        if isinstance(error, OSError):
+            was = "the model that was there is unchanged" if old else "nothing was saved"
+            raise ModelError(f"cannot save to {directory}: {error.strerror or error}; {was}.") from error
+        raise
+    _remove(directory, (stale | {_UNFINISHED}) - {entry["file"] for entry in out.files.values()})
+
+
+class Reader:
+    """The files of a saved model. Sizes are checked on opening, hashes by `verify`."""
+
+    def __init__(self, directory: Path):
+        """Raises ModelError with what is wrong and what to do."""
+        self.directory = directory
+        if not directory.exists():
+            raise UsageError(
+                f"{directory}: no such model. Check the path; `textdl train ... -o {directory}` makes one."
+            )
+        if not directory.is_dir():
+            raise UsageError(f"{directory} is a file; a textdl model is a directory with a config.json.")
+        if not (directory / _CONFIG).exists():
+            if (directory / _UNFINISHED).exists():
+                raise ModelError(f"{directory}: training ended before the model was saved. Train it again.")
+            raise UsageError(f"{directory} is not a textdl model: it has no config.json.")
+        self.config = _read_config(directory)
+        for entry in self.config["files"].values():
+            path = directory / entry["file"]
+            size = path.stat().st_size if path.exists() else None
+            if size != entry["bytes"]:
+                found = "is missing" if size is None else f"has {size:,} bytes"
+                raise ModelError(
+                    f"{directory}: {entry['file']} {found}, config.json says {entry['bytes']:,}: "
+                    "the model is damaged. Copy it again or train it again."
+                )
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.config["files"]
+
+    def path(self, name: str) -> Path:
+        if name not in self:
+            raise ModelError(f"{self.directory}: config.json lists no {name}: not a whole model. Train it again.")
+        file: str = self.config["files"][name]["file"]
+        return self.directory / file
+
+    def text(self, name: str) -> str:
+        try:
+            return self.path(name).read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self._damaged(name, error) from error
+
+    def json(self, name: str) -> Any:
+        try:
+            return json.loads(self.text(name))
+        except ValueError as error:
+            raise self._damaged(name, error) from error
+
+    def bytes(self, name: str) -> bytes:
+        return self.path(name).read_bytes()
+
+    def array(self, name: str, *, mmap: bool = True) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = np.load(self.path(name), mmap_mode="r" if mmap else None, allow_pickle=False)
+            return array
+        except (ValueError, OSError) as error:
+            raise self._damaged(name, error) from error
+
+    def tensors(self, name: str) -> dict[str, NDArray[Any]]:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            return load_file(str(self.path(name)))
+        except (SafetensorError, ValueError) as error:
+            raise self._damaged(name, error) from error
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(entry["bytes"] for entry in self.config["files"].values())
+
+    def verify(self) -> None:
+        """Read every file and compare its sha256. Raises ModelError for the first that differs."""
+        for name, entry in self.config["files"].items():
+            if _sha256(self.path(name)) != entry["sha256"]:
+                raise self._damaged(name, "its sha256 is not the one in config.json")
+
+    def _damaged(self, name: str, why: object) -> ModelError:
+        return ModelError(f"{self.path(name)} is damaged ({why}). Copy the model again or train it again.")
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    path = directory / _CONFIG
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}). Copy the model again or train it again.") from error
+    if not isinstance(config, dict) or "textdl_format" not in config:
+        raise UsageError(f"{directory} is not a textdl model: its config.json belongs to something else.")
+    if config["textdl_format"] != FORMAT:
+        raise ModelError(
+            f"{path} is of format {config['textdl']}; this textdl reads format {FORMAT}. Upgrade textdl or train again."
+        )
+    files = config.get("files")
+    if not isinstance(files, dict) or not all(
+        isinstance(e, dict) and _inside(e.get("file")) and isinstance(e.get("bytes"), int) for e in files.values()
+    ):
+        raise ModelError(f"{path} does not list its files: it was damaged. Copy the model again or train it again.")
+    return config
+
+
+def _journal(directory: Path) -> set[str]:
+    """Names that an unfinished save has begun; unsafe ones are dropped."""
+    try:
+        names = (directory / _UNFINISHED).read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return set()
+    return {name for name in names if _inside(name)}
+
+
+def _inside(name: object) -> bool:
+    """Whether a name from a file stays inside the model directory."""
+    return isinstance(name, str) and name != "" and not Path(name).is_absolute() and ".." not in Path(name).parts
+
+
+def _remove(directory: Path, names: set[str]) -> None:
+    for name in names:
+        path = directory / name
+        path.unlink(missing_ok=True)
+        if path.parent != directory and path.parent.is_dir() and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open a directory; its renames are journaled
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
