@@ -1,0 +1,43 @@
+"""textdl: word vectors and language models from raw text, and perplexities that can be compared.
+
+    import textdl
+    model = textdl.train("ngram", "my.txt", order=5)
+    print(textdl.evaluate(model, "held-out.txt").rows())
+    vectors = textdl.train("word2vec", "zh-peoples-daily", tokenizer="jieba")
+    vectors.similar("北京")
+
+A str is a path or the name of a built-in corpus; a list is lines. Everything is imported when it is
+first used: `import textdl` is quick and leaves torch unloaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from textdl.errors import TextdlError
+    from textdl.models import Model, compare, evaluate, load, sample, train
+
+_EXPORTS = {
+    "Model": "textdl.models",
+    "TextdlError": "textdl.errors",
+    "compare": "textdl.models",
+    "evaluate": "textdl.models",
+    "load": "textdl.models",
+    "sample": "textdl.models",
+    "train": "textdl.models",
+}
+__all__ = ["Model", "TextdlError", "__version__", "compare", "evaluate", "load", "sample", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'textdl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from textdl.encoded import BOS, EOS, UNK, Encoded
+from textdl.encoded import UNK, Encoded
 from textdl.errors import ModelError, UsageError
 
 SPECIALS = ("<unk>", "<s>", "</s>")
@@ -126,25 +126,13 @@ class _Provisional(dict[str, int]):
         return number
 
 
-def build(
-    pieces: Iterable[Sequence[str]],
-    *,
-    min_count: int = 1,
-    max_size: int | None = None,
-    inventory: Sequence[str] | None = None,
-) -> tuple[Vocabulary, Encoded, Mapping[str, int]]:
-    """Count, cut and encode in a single pass over tokenized lines.
+def count(pieces: Iterable[Sequence[str]], inventory: Sequence[str] | None = None) -> tuple[Vocabulary, Encoded]:
+    """Count and encode tokenized lines in a single pass; every type is kept.
 
     Pieces get provisional ids as they are met; when all are counted, the ids are put into order
     (falling count, then the piece itself) with one array look-up, so text is tokenized only once.
 
-    Args:
-        min_count: types with fewer tokens are cut.
-        max_size: at most this many types, specials not counted.
-        inventory: a fixed list of pieces: nothing is cut, whatever the counts.
-
-    Returns:
-        The vocabulary, the corpus, and the cut types with their counts (their tokens became <unk>).
+    inventory: a fixed list of pieces (SentencePiece): its order stands, and what it lacks is <unk>.
     """
     provisional = _Provisional()
     for piece in inventory or ():
@@ -161,20 +149,66 @@ def build(
 
     types = list(provisional)
     counts = np.bincount(ids, minlength=len(types)).astype(np.int64)
-    if inventory is not None:
-        kept = list(range(len(inventory)))
+    if inventory is None:
+        order = np.array(sorted(range(len(types)), key=lambda i: (-counts[i], types[i])), np.int64)
     else:
-        kept = [i for i in sorted(range(len(types)), key=lambda i: (-counts[i], types[i])) if counts[i] >= min_count]
-        kept = kept[:max_size]
-    final = np.full(len(types), UNK, np.int32)
-    final[kept] = np.arange(len(kept), dtype=np.int32) + len(SPECIALS)
-    cut = {types[i]: int(counts[i]) for i in np.flatnonzero(final == UNK)}
-    all_counts = np.zeros(len(kept) + len(SPECIALS), np.int64)
-    all_counts[len(SPECIALS) :] = counts[kept]
-    all_counts[UNK] = sum(cut.values())
-    all_counts[[BOS, EOS]] = len(lengths)
-    vocab = Vocabulary([types[i] for i in kept], all_counts)
-    return vocab, Encoded(final[ids] if len(types) else ids, offsets, len(vocab)), cut
+        order = np.arange(len(inventory))
+    table = np.full(len(types), UNK, np.int32)
+    table[order] = np.arange(len(order), dtype=np.int32) + len(SPECIALS)
+    specials = [counts.sum() - counts[order].sum(), len(lengths), len(lengths)]
+    vocab = Vocabulary([types[i] for i in order], np.concatenate((specials, counts[order])))
+    return vocab, Encoded(table[ids] if len(ids) else ids, offsets, len(vocab))
+
+
+def cut(
+    vocab: Vocabulary,
+    encoded: Encoded,
+    *,
+    min_count: int = 1,
+    max_size: int | None = None,
+    keep: Callable[[str], bool] | None = None,
+) -> tuple[Vocabulary, Encoded, dict[str, int]]:
+    """Cut types from a vocabulary; their tokens become <unk>.
+
+    Args:
+        vocab: the types.
+        encoded: the corpus they were counted on.
+        min_count: types with fewer tokens are cut.
+        max_size: at most this many types, specials not counted; the most frequent stay.
+        keep: pieces for which this is False are cut.
+
+    Returns:
+        The smaller vocabulary, the corpus in its ids, and the cut types with their counts.
+    """
+    counts = vocab.counts[len(SPECIALS) :]
+    kept = counts >= min_count
+    if keep is not None:
+        kept &= np.fromiter(map(keep, vocab.pieces), bool, len(kept))
+    if max_size is not None:
+        kept &= np.cumsum(kept) <= max_size  # ids are in order of falling count
+    if kept.all():
+        return vocab, encoded, {}
+    pieces = vocab.pieces
+    left = {pieces[i]: int(counts[i]) for i in np.flatnonzero(~kept)}
+    specials = vocab.counts[: len(SPECIALS)] + np.array([sum(left.values()), 0, 0])
+    smaller = Vocabulary([pieces[i] for i in np.flatnonzero(kept)], np.concatenate((specials, counts[kept])))
+    table = np.full(len(vocab), UNK, np.int32)
+    table[len(SPECIALS) :][kept] = np.arange(len(SPECIALS), len(smaller), dtype=np.int32)
+    return smaller, Encoded(table[encoded.ids], encoded.offsets, len(smaller)), left
+
+
+def build(
+    pieces: Iterable[Sequence[str]],
+    *,
+    min_count: int = 1,
+    max_size: int | None = None,
+    inventory: Sequence[str] | None = None,
+) -> tuple[Vocabulary, Encoded, dict[str, int]]:
+    """`count`, then `cut`: where nothing is cut by an inventory. Returns what `cut` returns."""
+    vocab, encoded = count(pieces, inventory)
+    return (
+        (vocab, encoded, {}) if inventory is not None else cut(vocab, encoded, min_count=min_count, max_size=max_size)
+    )
 
 
 def _blocks(lines: Iterable[Sequence[str]], tokens: int = 1 << 18) -> Iterator[list[Sequence[str]]]:

@@ -1,0 +1,47 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from textdl.cli import corpus, demo, evaluate, generate, info, tokenizer, train, vectors
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Word vectors and language models from raw text, and perplexities that can be compared.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import textdl
+
+        print(f"textdl {textdl.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None: ...
+
+
+app.add_typer(train.app, name="train")
+app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(corpus.app, name="corpus")
+app.command("eval")(evaluate.evaluate)
+app.command("compare")(evaluate.compare)
+app.command("score")(evaluate.score)
+app.command("sample")(generate.sample)
+app.command("similar")(vectors.similar)
+app.command("analogy")(vectors.analogy)
+app.add_typer(vectors.app, name="vectors")
+app.command("info")(info.info)
+app.command("demo")(demo.demo)

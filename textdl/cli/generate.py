@@ -1,0 +1,43 @@
+"""`textdl sample`: text drawn from a language model, shown as it comes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from textdl.cli.options import Seed
+
+
+def sample(
+    model: Annotated[Path, typer.Argument(metavar="MODEL")],
+    prompt: Annotated[str, typer.Option("--prompt", metavar="P", help="Text to continue.")] = "",
+    n: Annotated[int, typer.Option("-n", min=1, help="How many texts.")] = 1,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Length of a text at most.")] = 100,
+    temperature: Annotated[float, typer.Option("--temperature", help="Below 1: more of the likely; 0: only it.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Only the k likeliest tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option("--top-p", help="Only the likeliest tokens that make up p.")] = None,
+    seed: Seed = 1,
+) -> int:
+    """Draw texts from a language model, one a line."""
+    from textdl.models import load, stream
+
+    loaded = load(model)
+    settings = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    if n == 1:  # a single text is shown token by token
+        shown = ""
+        for _, text in stream(loaded, n=1, seed=seed, **settings):  # type: ignore[arg-type]
+            stable = text.rstrip("\ufffd")  # a character whose bytes are not all there yet
+            if stable.startswith(shown):
+                sys.stdout.write(stable[len(shown) :])
+                sys.stdout.flush()
+                shown = stable
+        print(text[len(shown) :])
+    else:
+        texts = [""] * n
+        for row, text in stream(loaded, n=n, seed=seed, **settings):  # type: ignore[arg-type]
+            texts[row] = text
+        print("\n".join(texts))
+    return 0

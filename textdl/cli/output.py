@@ -1,0 +1,134 @@
+"""What the command line prints: results to stdout, everything else to stderr.
+
+On a terminal results are tables and long work has a progress bar; in a pipe results are TSV and
+progress is a plain line now and then.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from textdl.errors import UsageError
+from textdl.protocols import Run
+
+
+def say(text: str = "") -> None:
+    """A sentence for the person, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
+    """A table on a terminal, TSV in a pipe. Cells that look like numbers are set flush right."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        print("\t".join(columns))
+        for row in cells:
+            print("\t".join(cell.replace("\t", " ") for cell in row))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for i, column in enumerate(columns):
+        right = bool(cells) and all(
+            row[i] == "" or row[i].lstrip("-+±")[:1].isdigit() or row[i] in "–—" for row in cells
+        )
+        drawn.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in cells:
+        drawn.add_row(*map(Text, row))
+    Console().print(drawn)
+
+
+def write_json(value: Any, file: str) -> None:
+    """To a file, or to stdout for `-`."""
+    text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    if file == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(file).write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(f"--json {file}: cannot write it ({error.strerror})") from error
+
+
+class TerminalRun(Run):
+    """A Run that shows what goes on: a bar on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self, quiet: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._quiet = quiet
+        self._stage = ""
+        self._began = self._printed = 0.0
+        self._bar: Any = None
+        self._task: Any = None
+
+    def note(self, sentence: str) -> None:
+        super().note(sentence)
+        if not self._quiet:
+            self._end_bar()
+            say(f"note: {sentence}")
+
+    def progress(self, stage: str, done: float, total: float | None, unit: str, text: str = "") -> None:
+        if self._quiet:
+            return
+        now = time.monotonic()
+        if stage != self._stage:
+            self._end_bar()
+            self._stage, self._began, self._printed = stage, now, now
+        if sys.stderr.isatty():
+            self._draw(stage, done, total, unit, text)
+        elif now - self._printed >= 10:
+            self._printed = now
+            rate = done / max(now - self._began, 1e-9)
+            of = f" of {total:,.0f}" if total else ""
+            left = f", {_clock((total - done) / rate)} left" if total and rate > 0 else ""
+            say(f"{stage}: {done:,.0f}{of} {unit}, {_rate(rate)} {unit}/s{left}  {text}".rstrip())
+
+    def _draw(self, stage: str, done: float, total: float | None, unit: str, text: str) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn(),
+                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[text]}"),
+                console=Console(stderr=True), transient=True,
+            )  # fmt: skip
+            self._task = self._bar.add_task(stage, total=total, rate="", text="")
+            self._bar.start()
+        rate = done / max(time.monotonic() - self._began, 1e-9)
+        self._bar.update(self._task, completed=done, total=total, rate=f"{_rate(rate)} {unit}/s", text=text)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        self._stage = ""
+
+    @contextmanager
+    def shown(self) -> Iterator[TerminalRun]:
+        """Takes the bar away at the end, whatever ends the work."""
+        try:
+            yield self
+        finally:
+            self._end_bar()
+
+
+def _rate(value: float) -> str:
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= factor:
+            return f"{value / factor:.1f} {letter}"
+    return f"{value:.0f}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,134 @@
+"""`textdl train FAMILY`: one command for each family, one way through for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from textdl.cli.options import (
+    Corpora, Encoding, JsonFlag, MaxVocab, MinCount, Output, Quiet, Seed, Tokenizer, Valid, seconds, since_start,
+)  # fmt: skip
+from textdl.cli.output import TerminalRun, say, write_json
+
+app = typer.Typer(no_args_is_help=True, help="Train a model on raw text.")
+
+
+@app.command()
+def ngram(
+    corpus: Corpora,
+    output: Output,
+    order: Annotated[int, typer.Option(help="Length of the longest n-gram.")] = 5,
+    smoothing: Annotated[str, typer.Option(help="kneser-ney: interpolated modified Kneser-Ney.")] = "kneser-ney",
+    arpa: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write an ARPA file (.gz: compressed).")
+    ] = None,
+    tokenizer: Tokenizer = "auto",
+    min_count: MinCount = None,
+    max_vocab: MaxVocab = None,
+    encoding: Encoding = "utf-8",
+    seed: Seed = 1,
+    quiet: Quiet = False,
+    json: JsonFlag = False,
+) -> int:
+    """An n-gram language model with modified Kneser-Ney smoothing."""
+    return _train(
+        "ngram", corpus, output, quiet=quiet, json=json, arpa=arpa, tokenizer=tokenizer, min_count=min_count,
+        max_vocab=max_vocab, encoding=encoding, seed=seed, order=order, smoothing=smoothing,
+    )  # fmt: skip
+
+
+@app.command()
+def word2vec(
+    corpus: Corpora,
+    output: Output,
+    model: Annotated[str, typer.Option(help="skipgram.")] = "skipgram",
+    loss: Annotated[str, typer.Option(help="ns: negative sampling.")] = "ns",
+    dim: Annotated[int, typer.Option(help="Length of a vector.")] = 300,
+    window: Annotated[int, typer.Option(help="Words on each side at most.")] = 5,
+    negative: Annotated[int, typer.Option(help="Noise words for each target.")] = 5,
+    sample: Annotated[float, typer.Option(help="Frequency above which words are thinned; 0: none.")] = 1e-3,
+    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = 5,
+    workers: Annotated[int, typer.Option(help="Threads; 0: one for each core.")] = 0,
+    keep_punctuation: Annotated[
+        bool, typer.Option("--keep-punctuation", help="Also train on pieces without a letter or digit.")
+    ] = False,
+    tokenizer: Tokenizer = "auto",
+    valid: Valid = None,
+    min_count: MinCount = None,
+    max_vocab: MaxVocab = None,
+    encoding: Encoding = "utf-8",
+    seed: Seed = 1,
+    quiet: Quiet = False,
+    json: JsonFlag = False,
+) -> int:
+    """Word vectors: skip-gram with negative sampling."""
+    return _train(
+        "word2vec", corpus, output, quiet=quiet, json=json, tokenizer=tokenizer, valid=valid, min_count=min_count,
+        max_vocab=max_vocab, keep_punctuation=keep_punctuation, encoding=encoding, seed=seed, model=model, loss=loss,
+        dim=dim, window=window, negative=negative, sample=sample, epochs=epochs, workers=workers,
+    )  # fmt: skip
+
+
+@app.command()
+def rnn(
+    corpus: Corpora,
+    output: Output,
+    cell: Annotated[str, typer.Option(help="lstm.")] = "lstm",
+    context: Annotated[
+        str | None, typer.Option(help="line: state reset at every line; stream: carried. Left out: as the corpus is.")
+    ] = None,
+    embedding_size: Annotated[int | None, typer.Option(help="Left out: by the size of the corpus.")] = None,
+    hidden_size: Annotated[int | None, typer.Option(help="Left out: by the size of the corpus.")] = None,
+    layers: Annotated[int, typer.Option(help="Cells on top of each other.")] = 1,
+    dropout: Annotated[float | None, typer.Option(help="Left out: by the number of passes.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Rows side by side.")] = 32,
+    bptt: Annotated[int | None, typer.Option(help="Steps through which gradients flow.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest of the schedule.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the text, without --budget.")] = None,
+    patience: Annotated[int, typer.Option(help="Validations without improvement before stopping.")] = 5,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="90s, 10m, 1h: for the whole command, from start to saved model.")
+    ] = None,
+    tokenizer: Tokenizer = "auto",
+    valid: Valid = None,
+    min_count: MinCount = None,
+    max_vocab: MaxVocab = None,
+    encoding: Encoding = "utf-8",
+    seed: Seed = 1,
+    quiet: Quiet = False,
+    json: JsonFlag = False,
+) -> int:
+    """A recurrent language model (LSTM)."""
+    return _train(
+        "rnn", corpus, output, quiet=quiet, json=json, tokenizer=tokenizer, valid=valid, min_count=min_count,
+        max_vocab=max_vocab, encoding=encoding, seed=seed, budget=budget, cell=cell, context=context,
+        embedding_size=embedding_size, hidden_size=hidden_size, layers=layers, dropout=dropout,
+        batch_size=batch_size, bptt=bptt, learning_rate=learning_rate, epochs=epochs, patience=patience,
+    )  # fmt: skip
+
+
+def _train(
+    family: str, corpus: list[str], output: Path, *, quiet: bool, json: bool, seed: int,
+    arpa: Path | None = None, budget: str | None = None, **settings: Any,
+) -> int:  # fmt: skip
+    """Train, save, and say what was read, what was dropped, and where the model is."""
+    import textdl
+    from textdl import models
+    from textdl.corpus import open_corpora
+
+    run = TerminalRun(quiet=quiet, seed=seed)
+    if settings.get("valid"):
+        settings["valid"] = open_corpora([settings["valid"]], encoding=settings["encoding"])
+    source = open_corpora(corpus, encoding=settings["encoding"])
+    with run.shown():
+        trained = textdl.train(family, source, output=output, run=run, budget=since_start(seconds(budget)), **settings)
+        if arpa is not None:
+            trained.export_arpa(arpa)
+    if json:
+        write_json({**trained.card, **models.peak_memory(), "model": str(trained.directory)}, "-")
+    if not quiet:
+        for sentence in trained.summary():
+            say(sentence)
+    return 130 if run.interrupted else 0

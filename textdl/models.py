@@ -1,0 +1,553 @@
+"""The top of the library: text meets models.
+
+`train(family, corpus, ...)` and `load(directory)` return a `Model`: the family's own model with the
+tokenizer, the vocabulary, the speller and the card that travel with it. Only this file, the command
+line and the page know every family; adding one is a line in FAMILIES.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import textdl
+from textdl import tokenizers
+from textdl.corpus import Corpus, Ledger, line_fingerprints, mostly_han, open_corpus
+from textdl.corpus.split import line_fingerprint
+from textdl.encoded import EOS, Encoded
+from textdl.errors import UnknownWordError, UsageError
+from textdl.evaluation import baselines
+from textdl.evaluation.compare import Comparison
+from textdl.evaluation.compare import compare as compare_results
+from textdl.evaluation.perplexity import Result, measure
+from textdl.evaluation.score import encoded_text
+from textdl.evaluation.spelling import Speller, rarest
+from textdl.evaluation.text import count_text, leaked_lines
+from textdl.generation.sampling import sample as sample_ids
+from textdl.generation.transforms import transforms
+from textdl.protocols import LanguageModel, Run, ScorePolicy, Tokenizer, WordVectors
+from textdl.storage import Reader, check_output, is_model, saving
+from textdl.vocabulary import Vocabulary, count, cut
+
+
+@dataclass(frozen=True)
+class Family:
+    """How a model family is reached: `module` has Config, fit(data, config, ...) and load(reader)."""
+
+    module: str
+    title: str
+    min_count: int
+    """Types with fewer tokens are cut when the user does not say."""
+    holds_out: bool
+    """Whether training needs held-out text and takes 5 % of the corpus where none is given."""
+    keep: Callable[[str], bool] | None = None
+    """Pieces that the family leaves out unless told otherwise."""
+
+
+def has_letter_or_digit(piece: str) -> bool:
+    return any(character.isalnum() for character in piece)
+
+
+FAMILIES = {
+    "ngram": Family("textdl.ngram", "n-gram language model", 1, False),
+    "word2vec": Family("textdl.word2vec", "word vectors", 5, False, has_letter_or_digit),
+    "rnn": Family("textdl.neural.recurrent", "recurrent language model", 2, True),
+}
+
+
+class Model:
+    """A trained model and all that belongs to it.
+
+    model: a LanguageModel or WordVectors, by family.
+    card: what `config.json` says of it: hyper-parameters, corpus, ledger, seconds, figures, notes.
+    """
+
+    def __init__(
+        self, family: str, model: Any, tokenizer: Tokenizer, vocab: Vocabulary, card: dict[str, Any],
+        speller: Speller | None, lines: NDArray[np.uint64], curve: Sequence[Mapping[str, Any]] = (),
+    ) -> None:  # fmt: skip
+        self.family, self.model, self.tokenizer, self.vocab, self.card = family, model, tokenizer, vocab, card
+        self.speller, self.lines, self.curve = speller, lines, list(curve)
+        self.directory: Path | None = None
+
+    def __repr__(self) -> str:
+        return f"<textdl {FAMILIES[self.family].title}, {self.tokenizer.spec}, {len(self.vocab):,} types>"
+
+    @property
+    def name(self) -> str:
+        return self.directory.name if self.directory else self.family
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Write a model directory. What was there before stays until the new one is complete."""
+        directory = Path(directory)
+        with saving(directory, self.card) as out:
+            self.model.save(out)
+            self.tokenizer.save(out)
+            out.text("vocab.txt", self.vocab.to_text())
+            if self.speller is not None:
+                self.speller.save(out)
+            out.array("lines.npy", self.lines)
+            out.text("log.jsonl", "".join(_json_line(record) for record in self.curve))
+        self.directory = directory
+
+    def summary(self) -> list[str]:
+        """Sentences for after training: what was read, what was dropped, how long it took."""
+        said = Ledger(**self.card["ledger"]).sentences()
+        spent = {stage: seconds for stage, seconds in self.card["seconds"].items() if seconds >= 0.05}
+        said.append("Seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in spent.items()) + ".")
+        if self.card["interrupted"]:
+            said.append("Training was stopped by Ctrl-C; this is the model as it was then.")
+        if self.directory:
+            said.append(f"Saved to {self.directory} ({Reader(self.directory).size() / 1e6:,.1f} MB).")
+        return said
+
+    # -- language models --------------------------------------------------------------------------
+
+    @property
+    def language_model(self) -> LanguageModel:
+        if isinstance(self.model, WordVectors):
+            raise UsageError(
+                f"{self.name} holds word vectors, which give no probabilities; this takes a language model "
+                "(textdl train ngram or rnn). Word vectors answer `similar`, `analogy` and `vectors eval`."
+            )
+        model: LanguageModel = self.model
+        return model
+
+    def encode(self, lines: Iterable[str]) -> Encoded:
+        return self.vocab.encode_lines(self.tokenizer.encode_lines(lines))
+
+    def score(self, line: str) -> list[tuple[str, float]]:
+        """Each piece of a line, then the line end, with its natural log-probability.
+
+        An unknown piece has the closed probability of <unk> plus the cost of its spelling.
+        """
+        pieces = [*self.tokenizer.encode(line), "</s>"]
+        scores = np.concatenate(list(self.language_model.score(self.encode([line]), policy=ScorePolicy("line"))))
+        return [
+            (piece, float(score) + (0.0 if last or piece in self.vocab else self.speller.log_prob_unknown(piece)))
+            for piece, score, last in zip(pieces, scores, [False] * (len(pieces) - 1) + [True], strict=True)
+        ]
+
+    def export_arpa(self, path: str | os.PathLike[str]) -> None:
+        """Write an n-gram model in the ARPA format; compressed where the name ends in .gz."""
+        from textdl.ngram import NgramModel, arpa
+
+        if not isinstance(self.model, NgramModel):
+            raise UsageError(f"{self.name} is a {FAMILIES[self.family].title}; only n-gram models have an ARPA form")
+        arpa.write(self.model, self.vocab, Path(path))
+
+    # -- word vectors -----------------------------------------------------------------------------
+
+    @property
+    def vectors(self) -> WordVectors:
+        if not isinstance(self.model, WordVectors):
+            raise UsageError(
+                f"{self.name} is a {FAMILIES[self.family].title} and has no word vectors to ask; "
+                "train them with `textdl train word2vec`."
+            )
+        return self.model
+
+    def word_id(self, word: str) -> int:
+        """The id of a raw word, tokenized as the training text was.
+
+        Raises:
+            UnknownWordError: with how the tokenizer cuts the word and the nearest known spelling.
+        """
+        if word in self.vocab:
+            return self.vocab.id(word)
+        pieces = [piece for piece in self.tokenizer.encode(word) if not piece.isspace()]
+        if len(pieces) == 1 and pieces[0] in self.vocab:
+            return self.vocab.id(pieces[0])
+        raise UnknownWordError(self._unknown(word, pieces))
+
+    def _unknown(self, word: str, pieces: Sequence[str]) -> str:
+        from difflib import get_close_matches
+
+        said = [f"{word!r} is not among the {len(self.vocab) - 3:,} words of {self.name}"]
+        if (least := self.card["min_count"]) > 1:
+            said.append(f"words seen fewer than {least} times were left out")
+        known = [piece for piece in pieces if piece in self.vocab]
+        if len(pieces) > 1:
+            said.append(f"{self.tokenizer.spec} cuts it into {' / '.join(pieces)}")
+            said += [f"known of these: {' '.join(known)}"] if known else []
+        sharing = [p for p in self.vocab.pieces if set(p) & set(word) and abs(len(p) - len(word)) <= 2]
+        if near := get_close_matches(word, sharing[:20_000], n=3, cutoff=0.5):
+            said.append(f"nearest spelling: {', '.join(near)}")
+        return "; ".join(said) + "."
+
+    def similar(self, *words: str, k: int = 10) -> list[tuple[str, float]]:
+        """The k words nearest by cosine to a word, or to the centroid of several."""
+        vectors = self.vectors
+        ids = [self.word_id(word) for word in words]
+        rows = np.asarray(vectors.vectors)[ids]
+        norms = np.linalg.norm(rows, axis=1, keepdims=True)
+        centre = (rows / np.where(norms > 0, norms, 1)).mean(axis=0)
+        return [(self.vocab.piece(i), score) for i, score in vectors.nearest(centre, k, exclude=ids)]
+
+    def similarity(self, a: str, b: str) -> float:
+        """The cosine of two words."""
+        return self.vectors.similarity(self.word_id(a), self.word_id(b))
+
+    def analogy(self, a: str, b: str, c: str, k: int = 10) -> list[tuple[str, float]]:
+        """The k words d that best complete: a is to b as c is to d (3CosAdd, Mikolov et al. 2013)."""
+        ids = [self.word_id(word) for word in (a, b, c)]
+        return [(self.vocab.piece(i), score) for i, score in self.vectors.analogy(*ids, k)]
+
+
+def train(
+    family: str,
+    corpus: Any,
+    *,
+    tokenizer: str | Tokenizer = "auto",
+    output: str | os.PathLike[str] | None = None,
+    valid: Any = None,
+    min_count: int | None = None,
+    max_vocab: int | None = None,
+    keep_punctuation: bool = False,
+    encoding: str = "utf-8",
+    seed: int = 1,
+    budget: float | None = None,
+    run: Run | None = None,
+    **config: Any,
+) -> Model:
+    """Train a model on raw text.
+
+    Args:
+        family: `ngram`, `word2vec` or `rnn`.
+        corpus: a path, the name of a built-in corpus, a list of lines, or a Corpus.
+        tokenizer: what `--tokenizer` takes, or a Tokenizer; `auto` looks at the text.
+        output: a directory to save to; refused before any work if it holds something else.
+        valid: held-out text; families that need it hold out 5 % where it is None.
+        min_count: types with fewer tokens become <unk> (ngram 1, word2vec 5, rnn 2).
+        max_vocab: at most so many types.
+        keep_punctuation: word2vec only: also train on pieces without a letter or digit.
+        encoding: of the files.
+        seed: same seed, same model, where the family promises it.
+        budget: seconds for everything from this call to the saved model (rnn).
+        run: receives progress, notes and figures.
+        config: the family's own settings, e.g. order=3; None means the default.
+
+    Raises:
+        UsageError, CorpusError: with what was found and what to do.
+    """
+    run = run or Run(seed=seed)
+    began = time.monotonic()
+    entry = _family(family)
+    module = import_module(entry.module)
+    if output is not None:
+        check_output(Path(output))
+    if budget is not None:
+        if not entry.holds_out:
+            raise UsageError(f"--budget is for neural models; {family} takes the time its text takes")
+        run.deadline = began + budget - _reserve(budget)
+
+    text = open_corpus(corpus, encoding=encoding)
+    settings = _config(module.Config, family, config, unit=text.unit)
+    held: Corpus | None = open_corpus(valid, encoding=encoding) if valid is not None else None
+    if held is None and entry.holds_out:
+        text, held = text.hold_out(0.05)
+        run.note(f"no --valid given: {_held_out(text.unit)} is held out to watch training")
+    with run.timing("reading"):
+        text.require_text()
+        lines = line_fingerprints(text)
+    made = _tokenizer(tokenizer, text, run)
+    with run.timing("encoding"):
+        vocab, data = count(_watched(made.encode_lines(text), run), made.inventory)
+        least = entry.min_count if min_count is None else min_count
+        keep = None if keep_punctuation else entry.keep
+        if made.inventory is not None:
+            least = 1
+        vocab, data, left_out = cut(vocab, data, min_count=least, max_size=max_vocab, keep=keep)
+        watched = vocab.encode_lines(made.encode_lines(held)) if held is not None else None
+    with run.timing("speller"):
+        speller = Speller.fit(rarest(vocab, left_out), vocab.pieces, single_code_point=made.spec.startswith("char"))
+
+    fitted = module.fit(data, settings, valid=watched, run=run)
+
+    text.ledger.tokens, text.ledger.types = data.tokens, len(vocab) - 3
+    text.ledger.cut_types, text.ledger.cut_tokens = len(left_out), sum(left_out.values())
+    text.ledger.lines_held_out = len(watched) if watched is not None and valid is None else 0
+    card = {
+        "family": family,
+        "textdl": textdl.__version__,
+        "config": asdict(settings),
+        "seed": run.seed,
+        "min_count": least,
+        "tokenizer": {"spec": made.spec, "fingerprint": made.fingerprint, "lossless": made.lossless},
+        "vocabulary": {"size": len(vocab), "fingerprint": vocab.fingerprint},
+        "corpus": {"name": text.name, "fingerprint": text.fingerprint, "unit": text.unit},
+        "ledger": text.ledger.to_dict(),
+        "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
+        "figures": run.figures,
+        "notes": run.notes,
+        "interrupted": run.interrupted,
+        "describe": fitted.describe(),
+        "versions": _versions(),
+    }
+    model = Model(family, fitted, made, vocab, card, speller, lines, run.curve)
+    if output is not None:
+        directory = Path(output)
+        if run.interrupted and is_model(directory):
+            directory = directory.with_name(directory.name + ".interrupted")
+        with run.timing("saving"):
+            model.save(directory)
+    return model
+
+
+def load(directory: str | os.PathLike[str]) -> Model:
+    """A saved model.
+
+    Raises:
+        UsageError: it is not a textdl model; ModelError: it is a damaged or unfinished one.
+    """
+    reader = Reader(Path(directory))
+    family = reader.config.get("family")
+    if family not in FAMILIES:
+        raise UsageError(f"{directory}: of family {family!r}; this textdl knows {', '.join(FAMILIES)}")
+    vocab = Vocabulary.from_text(reader.text("vocab.txt"), reader.path("vocab.txt"))
+    fitted = import_module(FAMILIES[family].module).load(reader)
+    tokenizer = tokenizers.load(reader)
+    model = Model(family, fitted, tokenizer, vocab, reader.config, Speller.load(reader), reader.array("lines.npy"))
+    model.directory = Path(directory)
+    return model
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The report card of some models on one text, with what a number means beside it."""
+
+    results: list[Result]
+    baselines: list[Result]
+
+    def __getitem__(self, i: int) -> Result:
+        return self.results[i]
+
+
+def evaluate(
+    models: Model | str | os.PathLike[str] | Sequence[Model | str | os.PathLike[str]],
+    text: Any,
+    *,
+    words: str = "auto",
+    policy: ScorePolicy | None = None,
+    encoding: str = "utf-8",
+    run: Run | None = None,
+) -> Evaluation:
+    """One or more language models, of any families, on the same raw text.
+
+    Args:
+        models: models or their directories.
+        text: what `train` takes as a corpus.
+        words: the tokenizer that declares what a word is for ppl/word; `auto` is jieba for Chinese.
+        policy: None: each model's own.
+
+    Returns:
+        Results in the order of the models, and the uniform and unigram models of the first one's
+        vocabulary as baselines.
+    """
+    run = run or Run()
+    loaded = [_loaded(m) for m in ([models] if isinstance(models, Model | str | os.PathLike) else models)]
+    if not loaded:
+        raise UsageError("no model to evaluate; give one or more model directories")
+    for model in loaded:
+        _ = model.language_model
+    lines = open_corpus(text, encoding=encoding)
+    counts = count_text(lines, tokenizers.create(_auto(lines) if words == "auto" else words))
+    results: list[Result] = []
+    simple: list[Result] = []
+    for name, model in zip(_names(loaded), loaded, strict=True):
+        leaked = leaked_lines(lines, model.lines, line_fingerprint)
+        with encoded_text(model.tokenizer, model.vocab, model.speller, lines, run) as encoded:
+            results.append(
+                measure(
+                    model.language_model, encoded, counts, policy=policy, name=name, leaked=leaked, run=run,
+                    bytes_on_disk=Reader(model.directory).size() if model.directory else None,
+                )
+            )  # fmt: skip
+            if not simple:
+                for title, base in (
+                    ("uniform", baselines.uniform(len(model.vocab))),
+                    ("unigram", baselines.unigram(model.vocab)),
+                ):
+                    simple.append(measure(base, encoded, counts, name=f"{title} ({name})"))
+    return Evaluation(results, simple)
+
+
+def compare(*models: Model | str | os.PathLike[str] | Result, text: Any = None, run: Run | None = None) -> Comparison:
+    """Rank what can be ranked: results, or models evaluated on `text`.
+
+    Raises:
+        NotComparableError: with the reasons, where nothing can.
+    """
+    results = [m for m in models if isinstance(m, Result)]
+    others = [m for m in models if not isinstance(m, Result)]
+    if others:
+        if text is None:
+            raise UsageError("models are compared on a text: give text=... (--text FILE), or results of an evaluation")
+        results += evaluate(others, text, run=run).results
+    return compare_results(results)
+
+
+def sample(
+    model: Model | str | os.PathLike[str],
+    *,
+    prompt: str = "",
+    n: int = 1,
+    max_tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 1,
+) -> list[str]:
+    """n texts drawn from a language model, each with its prompt, up to its line end."""
+    texts = [[""] for _ in range(n)]
+    for row, text in stream(
+        model, prompt=prompt, n=n, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+    ):
+        texts[row].append(text)
+    return [parts[-1] for parts in texts]
+
+
+def stream(
+    model: Model | str | os.PathLike[str],
+    *,
+    prompt: str = "",
+    n: int = 1,
+    max_tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 1,
+) -> Iterator[tuple[int, str]]:
+    """`sample` as it goes: (row, the whole text of the row so far) after every token."""
+    loaded = _loaded(model)
+    pieces = loaded.tokenizer.encode(prompt)
+    rows = [list(pieces) for _ in range(n)]
+    drawn = sample_ids(
+        loaded.language_model,
+        n=n,
+        max_tokens=max_tokens,
+        transforms=transforms(temperature=temperature, top_k=top_k, top_p=top_p),
+        seed=seed,
+        prefixes=loaded.vocab.encode_lines([pieces]),
+    )
+    for row in range(n):
+        yield row, prompt
+    for token in drawn:
+        if token.id != EOS:
+            rows[token.row].append(loaded.vocab.piece(token.id))
+            yield token.row, loaded.tokenizer.decode(rows[token.row])
+
+
+# -- inside ----------------------------------------------------------------------------------------
+
+
+def _family(name: str) -> Family:
+    if name not in FAMILIES:
+        raise UsageError(f"no model family {name!r}; there are {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def _config(cls: Any, family: str, given: Mapping[str, Any], unit: str) -> Any:
+    """The family's Config. A family that can read lines or a stream takes what the corpus is."""
+    known = {field.name for field in fields(cls)}
+    given = {"context": unit, **given} if "context" in known and given.get("context") is None else given
+    if unknown := sorted(set(given) - known):
+        raise UsageError(f"{family} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    return cls(**{key: value for key, value in given.items() if value is not None})
+
+
+def peak_memory() -> dict[str, int]:
+    """Bytes this process has held at most, where the system tells."""
+    try:
+        import resource
+    except ImportError:
+        return {}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024}
+
+
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """What `textdl compare --json` writes."""
+    return {
+        "rankings": [
+            {
+                "unit": ranking.unit,
+                "places": [
+                    {
+                        "model": place.result.model,
+                        "value": place.value,
+                        "difference": place.difference,
+                        "interval": place.interval,
+                    }
+                    for place in ranking.places
+                ],
+            }
+            for ranking in comparison.rankings
+        ],
+        "refusals": comparison.refusals,
+        "labels": comparison.labels,
+    }
+
+
+def _loaded(model: Model | str | os.PathLike[str]) -> Model:
+    return model if isinstance(model, Model) else load(model)
+
+
+def _tokenizer(wanted: str | Tokenizer, text: Corpus, run: Run) -> Tokenizer:
+    if not isinstance(wanted, str):
+        return wanted
+    if wanted != "auto":
+        return tokenizers.create(wanted)
+    chosen = _auto(text)
+    run.note(f"tokenizer: {chosen} (the text is {'mostly' if chosen == 'jieba' else 'not mostly'} Chinese)")
+    return tokenizers.create(chosen)
+
+
+def _auto(lines: Iterable[str]) -> str:
+    return "jieba" if mostly_han(lines) else "word"
+
+
+def _names(models: Sequence[Model]) -> list[str]:
+    """Distinct names for a table."""
+    names = [model.name for model in models]
+    return [f"{name} ({i})" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
+
+
+def _watched(pieces: Iterable[list[str]], run: Run) -> Iterator[list[str]]:
+    """Passes tokenized lines through and reports progress."""
+    done = 0
+    for number, line in enumerate(pieces, 1):
+        done += len(line)
+        if number % 256 == 0:
+            run.progress("tokenizing", done, None, "tokens")
+        yield line
+
+
+def _held_out(unit: str) -> str:
+    return "the last 5 % of the text" if unit == "stream" else "5 % of the lines, chosen by their content,"
+
+
+def _reserve(budget: float) -> float:
+    """Seconds kept for what follows training: saving."""
+    return min(2.0 + 0.02 * budget, 0.2 * budget)
+
+
+def _json_line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in ("numpy", "numba", "torch", "jieba", "sentencepiece")
+    }

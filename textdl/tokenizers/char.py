@@ -1,0 +1,19 @@
+"""Characters: every Unicode code point is a piece. Lossless; the smallest vocabulary there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textdl.tokenizers.base import BaseTokenizer
+
+
+class CharTokenizer(BaseTokenizer):
+    """`encode("我 a") == ["我", " ", "a"]`."""
+
+    name = "char"
+
+    def _segment(self, line: str) -> list[str]:
+        return list(line)
+
+    def decode(self, pieces: Sequence[str]) -> str:
+        return "".join(pieces)
