@@ -249,7 +249,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
         raise UsageError(f"{directory} is not a textdl model: its config.json belongs to something else.")
     if config["textdl_format"] != FORMAT:
         raise ModelError(
-            f"{path} is of format {config['textdl']}; this textdl reads format {FORMAT}. Upgrade textdl or train again."
+            f"{path} is of format {config['textdl_format']}; this textdl reads format {FORMAT}. Upgrade textdl or train again."
         )
     files = config.get("files")
     if not isinstance(files, dict) or not all(

@@ -8,7 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from textdl.cli.options import (
-    Corpora, Encoding, JsonFlag, MaxVocab, MinCount, Output, Quiet, Seed, Tokenizer, Valid, seconds, since_start,
+    Corpora,
+    Encoding,
+    JsonFlag,
+    MaxVocab,
+    MinCount,
+    Output,
+    Quiet,
+    Seed,
+    Tokenizer,
+    Valid,
+    seconds,
+    since_start,
 )  # fmt: skip
 from textdl.cli.output import TerminalRun, say, write_json
 
