@@ -1,0 +1,317 @@
+"""What is a corpus, what is refused and how; passes, views, fingerprints."""
+
+import hashlib
+import io
+import os
+import sys
+import threading
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textdl.corpus import Ledger, catalog, open_corpora, open_corpus, write_split
+from textdl.corpus.split import bounds, line_fingerprint, line_fingerprints, split_lines
+from textdl.errors import CorpusError, TextTypeError, UsageError
+
+LINES = [f"line {i}" for i in range(1000)]
+
+
+def fingerprint(lines):
+    return hashlib.sha256("".join(line + "\n" for line in lines).encode()).hexdigest()
+
+
+def test_lines_and_files_are_one(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("\n".join(LINES))
+    for corpus in (open_corpus(LINES), open_corpus(tuple(LINES)), open_corpus(path), open_corpus(str(path))):
+        assert corpus.fingerprint is None
+        assert list(corpus) == LINES
+        assert list(corpus) == LINES
+        assert corpus.fingerprint == fingerprint(LINES)
+        assert corpus.ledger.to_dict() == Ledger(lines=1000, characters=sum(map(len, LINES))).to_dict()
+        assert corpus.unit == "line"
+
+
+def test_a_pass_that_was_given_up_counts_nothing():
+    corpus = open_corpus(LINES * 10)
+    assert next(iter(corpus)) == "line 0"
+    assert corpus.ledger.lines == 0
+    assert corpus.fingerprint is None
+    assert len(list(zip(corpus, corpus, strict=True))) == 10_000  # two passes at once
+    assert corpus.ledger.lines == 10_000
+
+
+def test_later_passes_keep_what_later_stages_wrote():
+    corpus = open_corpus(LINES)
+    corpus.read().tokens = 7
+    list(corpus)
+    assert corpus.ledger.tokens == 7
+
+
+def test_a_list_may_carry_its_line_ends():
+    corpus = open_corpus(["a\n", "b\r\n", "c"])
+    assert list(corpus) == ["a", "b", "c"]
+    assert corpus.ledger.crlf == 1
+    with pytest.raises(CorpusError, match="line 2 of the list has a line end inside"):
+        list(open_corpus(["a", "b\nc\n"]))
+
+
+def test_a_directory_is_its_files_in_order(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "2.txt").write_text("2")
+    (tmp_path / "1.txt").write_text("1\n")
+    (tmp_path / ".hidden").write_text("no")
+    assert list(open_corpus(tmp_path)) == ["1", "2"]
+    assert open_corpus(tmp_path).name == tmp_path.name
+    assert open_corpus(tmp_path).size_hint == 3
+    (tmp_path / "b" / "empty").mkdir()
+    with pytest.raises(UsageError, match="a directory without files"):
+        open_corpus(tmp_path / "b" / "empty")
+
+
+def test_paths_in_a_list(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    assert list(open_corpus([tmp_path / "a", tmp_path / "b"])) == ["a", "b"]
+    with pytest.raises(TextTypeError, match=r"line 2 is a PosixPath, not a str. A list holds lines or paths"):
+        open_corpus(["a", tmp_path / "b"])
+    told = open_corpus([str(tmp_path / "a")]).ledger.notes
+    assert "name of a file that exists" in told[0]
+
+
+def test_a_path_beats_a_catalog_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "en-wiki").write_text("mine")
+    assert list(open_corpus("en-wiki")) == ["mine"]
+
+
+def test_standard_input_can_be_read_again(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("中\r\n\x85".encode())))
+    corpus = open_corpora(["-"])
+    assert corpus.name == "stdin"
+    assert list(corpus) == list(corpus) == ["中", "\x85"]
+    with pytest.raises(UsageError, match="name it once"):
+        open_corpora(["-", "-"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_can_be_read_again(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("a\nb",))
+    writer.start()
+    corpus = open_corpus(tmp_path / "pipe")
+    assert list(corpus) == list(corpus) == ["a", "b"]
+    writer.join()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (7, "got int"),
+        (None, "got NoneType"),
+        (b"text", "bytes are not text yet"),
+        (iter(["a"]), "can be read only once.*Pass list"),
+        ((line for line in "ab"), "a generator can be read only once"),
+        ({"a", "b"}, "a set is not a sequence"),
+        ({"a": 1}, "a dict is not a sequence"),
+        (["a", 2], "line 2 is a int, not a str"),
+        ([["a", "b"]], "line 1 is a list, not a str. Lines are raw text"),
+        ([b"a"], "line 1 is a bytes, not a str. Decode it"),
+    ],
+)
+def test_what_is_no_text(source, message):
+    with pytest.raises(TextTypeError, match=message):
+        open_corpus(source)
+
+
+def test_an_open_file_can_be_read_only_once(tmp_path):
+    (tmp_path / "t.txt").write_text("a")
+    with (tmp_path / "t.txt").open() as file, pytest.raises(TextTypeError, match="the path of the file itself"):
+        open_corpus(file)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("en-wikki", "'en-wikki' is neither a file .* Did you mean en-wiki?"),
+        ("nothing.txt", "'nothing.txt' is neither.* The catalog has en-wiki, "),
+        ("", "'' is neither"),
+        ("first line\nsecond", r"looks like text. Pass \[text\]"),
+        ("long " * 100, "looks like text"),
+        (Path("no/such"), "no/such: there is no such file"),
+    ],
+)
+def test_names_of_nothing(source, message):
+    with pytest.raises(UsageError, match=message):
+        open_corpus(source)
+    with pytest.raises(UsageError, match="no corpus was named"):
+        open_corpora([])
+
+
+def test_tables_are_read_as_they_stand_and_that_is_said(tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"text": "a"}\n')
+    corpus = open_corpus(tmp_path / "t.jsonl")
+    assert list(corpus) == ['{"text": "a"}']
+    assert "read as plain text" in corpus.ledger.notes[0]
+
+
+@pytest.mark.parametrize("lines", [[], ["", " ", "\u3000"]])
+def test_nothing_to_train_on(lines):
+    corpus = open_corpus(lines)
+    with pytest.raises(CorpusError, match=r"lines is (empty|only blank lines)"):
+        corpus.require_text()
+    open_corpus(["", "a"]).require_text()
+
+
+def test_a_lone_surrogate_is_refused_with_its_line():
+    lines = ["a", "b\ud800"]
+    with pytest.raises(CorpusError, match=r"line 2: a lone surrogate \(U\+D800\)"):
+        list(open_corpus(lines))
+    with pytest.raises(CorpusError, match="lone surrogate"):
+        list(open_corpus(lines).split("train"))
+
+
+def test_a_file_that_changes_is_noticed(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("a")
+    corpus = open_corpus(path)
+    list(corpus)
+    path.write_text("ab")
+    with pytest.raises(CorpusError, match="was changed while it was in use"):
+        list(corpus)
+
+
+def test_a_file_that_is_gone(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("a")
+    corpus = open_corpus(path)
+    path.unlink()
+    with pytest.raises(CorpusError, match=r"t\.txt: cannot be read \(No such file"):
+        list(corpus)
+
+
+# Splits and held-out lines
+
+
+@pytest.mark.parametrize("unit", ["line", "stream"])
+def test_the_parts_are_the_whole(unit):
+    corpus = open_corpus(LINES)
+    corpus.unit = unit
+    parts = [list(corpus.split(part)) for part in ("train", "valid", "test")]
+    assert sorted(chain.from_iterable(parts)) == sorted(LINES)
+    if unit == "stream":
+        assert parts == [LINES[:800], LINES[800:900], LINES[900:]]
+    else:
+        assert parts == split_lines(LINES)
+        assert 740 < len(parts[0]) < 860
+    train, valid = corpus.hold_out(0.05)
+    assert sorted([*train, *valid]) == sorted(LINES)
+    assert 25 < len(list(valid)) < 75
+    assert list(train.split("valid")) != []
+    assert train.name == "lines without 5 %"
+
+
+def test_adding_lines_moves_none():
+    few, many = open_corpus(LINES[:500]), open_corpus(LINES)
+    for part in ("train", "valid", "test"):
+        assert list(many.split(part))[: len(list(few.split(part)))] == list(few.split(part))
+
+
+def test_holding_out_of_a_split_is_no_split_of_it():
+    train = open_corpus([str(i) for i in range(20_000)]).split("train")
+    assert 0.04 < train.hold_out(0.05)[1].read().lines / train.read().lines < 0.06
+
+
+@given(st.lists(st.text(max_size=3), min_size=1, max_size=30), st.sampled_from(["line", "stream"]))
+def test_something_is_always_held_out(lines, unit):
+    lines = [line.replace("\n", "") for line in lines]
+    try:
+        "".join(lines).encode()
+    except UnicodeEncodeError:
+        return
+    corpus = open_corpus(lines)
+    corpus.unit = unit
+    train, valid = (list(part) for part in corpus.hold_out(0.05))
+    assert sorted(train + valid) == sorted(lines)
+    if unit == "line":
+        assert valid
+        assert not set(train) & set(valid)
+    else:
+        assert train + valid == lines
+        assert len(valid) == (1 if len(lines) > 1 else 0)
+
+
+@given(
+    st.lists(st.sampled_from("abcdefgh")),
+    st.lists(st.floats(0, 9), min_size=1, max_size=4).filter(lambda r: sum(r) > 0),
+)
+def test_split_lines_keeps_duplicates_together(lines, ratios):
+    parts = split_lines(lines, ratios)
+    assert sorted(chain.from_iterable(parts)) == sorted(lines)
+    assert sum(len(set(part)) for part in parts) == len(set(lines))
+
+
+def test_bad_splits():
+    with pytest.raises(UsageError, match="no split is called 'dev'; there are train, valid, test"):
+        open_corpus(LINES).split("dev")
+    with pytest.raises(UsageError, match="ratios must be"):
+        bounds((0, 0))
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        open_corpus(LINES).hold_out(5)
+
+
+def test_fingerprints():
+    # The first 8 bytes of BLAKE2b-64 of "a", least first; pinned because models keep these on disk.
+    expected = int.from_bytes(hashlib.blake2b(b"a", digest_size=8).digest(), "little")
+    assert line_fingerprint("a") == expected
+    found = line_fingerprints(["b", "a", "b"])
+    assert found.dtype == "uint64"
+    assert found.tolist() == sorted({line_fingerprint("a"), line_fingerprint("b")})
+    assert len(line_fingerprints([])) == 0
+
+
+def test_duplicates_are_dropped_and_counted():
+    corpus = open_corpus(["a", "b", "a", "a"]).without_duplicates()
+    assert list(corpus) == ["a", "b"]
+    assert corpus.ledger.duplicates_dropped == 2
+    assert "2 duplicate lines dropped." in corpus.ledger.sentences()
+
+
+def test_write_split(tmp_path):
+    out = tmp_path / "new" / "split"
+    counts = write_split(open_corpus(LINES), out)
+    assert sum(counts.values()) == 1000
+    assert sorted(p.name for p in out.iterdir()) == ["test.txt", "train.txt", "valid.txt"]
+    assert list(open_corpus(out / "valid.txt")) == list(open_corpus(LINES).split("valid"))
+    with pytest.raises(UsageError, match=r"train\.txt exists and is not overwritten"):
+        write_split(open_corpus(LINES), out)
+    with pytest.raises(CorpusError, match="no text"):
+        write_split(open_corpus([]), tmp_path / "empty")
+    with pytest.raises(CorpusError, match="lone surrogate"):
+        write_split(open_corpus([*LINES * 9, "\ud800"]), tmp_path / "bad")
+    assert list((tmp_path / "bad").iterdir()) == []
+    assert set(write_split(open_corpus(LINES), tmp_path / "two", (9, 1))) == {"train", "valid"}
+
+
+def test_the_ledger_tells_only_what_there_is():
+    assert Ledger(lines=1, characters=2).sentences() == ["Read 1 line (0 blank), 2 characters."]
+    full = Ledger(9, 1, 99, 2, 1, 3, 1, 4, 5, 50, 20, 10, 12, ["Mind."])
+    assert full.sentences() == [
+        "Read 9 lines (1 blank), 99 characters.",
+        r"2 line ends \r\n read as \n.",
+        "1 byte-order mark dropped.",
+        "3 characters replaced by U+FFFD: bytes that could not be decoded.",
+        "1 NUL character kept as text; that is rarely meant.",
+        "4 duplicate lines dropped.",
+        "5 lines held out for validation.",
+        "50 tokens of 20 types.",
+        "10 rare types (12 tokens) read as <unk>.",
+        "Mind.",
+    ]
+
+
+def test_the_catalog_lists_the_names():
+    assert [entry.name for entry in catalog()] == ["en-wiki", "zh-peoples-daily", "zh-reviews"]

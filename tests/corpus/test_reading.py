@@ -1,0 +1,211 @@
+"""Bytes to lines: line ends, marks, encodings, compression, and what is refused."""
+
+import bz2
+import gzip
+import lzma
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from textdl.corpus import open_corpora, open_corpus, reading
+from textdl.corpus.reading import guess_encoding
+from textdl.errors import CorpusError, UsageError
+
+ODD = "a\u3000b\x85c\x0bd\x0ce\x1cf\u2028g\rh"  # str.splitlines would cut this in eight
+
+
+def write(path, data):
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return path
+
+
+def read(path, **options):
+    return list(open_corpus(path, **options))
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        ("", []),
+        ("a", ["a"]),
+        ("a\n", ["a"]),
+        ("a\n\n", ["a", ""]),
+        ("\n", [""]),
+        ("\na", ["", "a"]),
+        ("a\r\nb\r\n", ["a", "b"]),
+        ("a\rb\n", ["a\rb"]),
+        ("a\r\r\nb", ["a\r", "b"]),
+        ("a\0b\n", ["a\0b"]),
+        (ODD + "\n" + ODD, [ODD, ODD]),
+        ("\ufeffa\n\ufeffb\n", ["a", "\ufeffb"]),
+        ("\ufeff", []),
+    ],
+)
+def test_a_line_ends_at_the_newline_only(tmp_path, data, lines):
+    assert read(write(tmp_path / "t.txt", data)) == lines
+
+
+def reference(data):
+    """What reading means, in the plainest words."""
+    text = data.decode("utf-8").removeprefix("\ufeff").replace("\r\n", "\n")
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(st.sampled_from("ab \r\n\0\x85\u3000\u2028\ufeff汉😀"), max_size=40), st.integers(1, 7))
+def test_any_bytes_in_blocks_of_any_size(tmp_path, text, block):
+    path = write(tmp_path / "t.txt", text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_BLOCK", block)
+        corpus = open_corpus(path)
+        assert list(corpus) == reference(text.encode())
+        assert list(corpus) == reference(text.encode())
+        assert corpus.ledger.lines == len(reference(text.encode()))
+        assert corpus.ledger.characters == sum(map(len, reference(text.encode())))
+        assert corpus.ledger.crlf == text.removeprefix("\ufeff").count("\r\n")
+        assert corpus.ledger.boms == text.startswith("\ufeff")
+        assert open_corpus(reference(text.encode())).read().blank == corpus.ledger.blank
+
+
+def test_a_line_longer_than_many_blocks(tmp_path):
+    line = "word " * 1_000_000
+    assert read(write(tmp_path / "t.txt", f"{line}\nb")) == [line, "b"]
+
+
+def test_the_ledger_counts_what_was_mended(tmp_path):
+    corpus = open_corpus(write(tmp_path / "t.txt", b"\xef\xbb\xbfa\r\n \r\n\nb\0\xff\n"), errors="replace")
+    assert list(corpus) == ["a", " ", "", "b\0\ufffd"]
+    ledger = corpus.ledger
+    assert (ledger.lines, ledger.blank, ledger.characters) == (4, 2, 5)
+    assert (ledger.crlf, ledger.boms, ledger.nuls, ledger.replaced) == (2, 1, 1, 1)
+
+
+def test_a_replacement_character_of_the_text_is_not_counted(tmp_path):
+    corpus = open_corpus(write(tmp_path / "t.txt", "\ufffd".encode() + b"\xff"), errors="replace")
+    assert list(corpus) == ["\ufffd\ufffd"]
+    assert corpus.ledger.replaced == 1
+
+
+CHINESE = "这是一个中文的句子，我们在这里学习语言模型。\n" * 20
+
+
+def test_gb18030_is_named_with_line_and_column(tmp_path):
+    path = write(tmp_path / "notes.txt", b"abc\n" * 17 + b"hello \xb1\xb1\xbe\xa9\n" + CHINESE.encode("gb18030"))
+    with pytest.raises(CorpusError, match=r"notes\.txt, line 18: not UTF-8 \(byte 0xb1 at column 7\); it looks like "
+                       r"GB18030\. Rerun with --encoding gb18030"):  # fmt: skip
+        read(path)
+    assert read(path, encoding="gb18030")[17] == "hello 北京"
+
+
+def test_the_line_number_counts_earlier_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_BLOCK", 5)
+    with pytest.raises(CorpusError, match=r"line 8: not UTF-8 .*column 2"):
+        read(write(tmp_path / "t.txt", b"ab\n" * 7 + b"x\xff\n" + b"ab\n" * 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        (CHINESE, "gb18030"),
+        ("這是一個中文的句子，我們在這裡學習語言模型。\n" * 20, "big5"),
+        ("これは日本語の文です。ことばをまなびます。\n" * 20, "shift_jis"),
+        ("이것은 한국어 문장입니다. 언어 모형을 배웁니다.\n" * 20, "euc_kr"),
+        ("Le café est fermé, mais l'été est déjà là.\n" * 20, "cp1252"),
+    ],
+)
+def test_the_guess(text, encoding):
+    assert guess_encoding(text.encode(encoding), "utf-8") == encoding
+    assert list(map(guess_encoding, [text.encode()], [encoding])) == ["utf-8"]
+
+
+def test_one_damaged_line_is_not_another_encoding(tmp_path):
+    with pytest.raises(CorpusError, match=r"line 41: not UTF-8 .*that line is damaged"):
+        read(write(tmp_path / "t.txt", CHINESE.encode() * 2 + b"\xe4\xb8\n" + CHINESE.encode()))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "big5", "utf-8-sig"])
+def test_other_encodings_give_the_same_lines(tmp_path, monkeypatch, encoding):
+    monkeypatch.setattr(reading, "_BLOCK", 7)
+    path = write(tmp_path / "t.txt", "中文\r\n\n一二三\nabc".encode(encoding))
+    assert read(path, encoding=encoding) == ["中文", "", "一二三", "abc"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_a_mark_of_utf16_is_recognised(tmp_path, encoding):
+    path = write(tmp_path / "t.txt", "abc\n".encode(encoding))
+    with pytest.raises(CorpusError, match=f"byte-order mark of {encoding.upper()}. Rerun with --encoding {encoding}"):
+        read(path)
+    corpus = open_corpus(path, encoding=encoding)
+    assert list(corpus) == ["abc"]
+    assert corpus.ledger.boms == 1
+
+
+def test_utf16_without_a_mark_is_recognised(tmp_path):
+    with pytest.raises(CorpusError, match="looks like UTF-16-LE"):
+        read(write(tmp_path / "t.txt", ("plain ascii text\n" * 9).encode("utf-16-le")))
+
+
+def test_an_unknown_encoding(tmp_path):
+    with pytest.raises(UsageError, match="no encoding is called 'utf-9'"):
+        open_corpus(["a"], encoding="utf-9")
+    with pytest.raises(UsageError, match="no encoding is called 'base64'"):
+        open_corpus(["a"], encoding="base64")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)]
+)
+def test_compressed(tmp_path, suffix, compress):
+    data = ("中文\nabc\n" * 1000).encode()
+    path = write(tmp_path / f"t.txt{suffix}", compress(data))
+    assert read(path) == ["中文", "abc"] * 1000
+    assert open_corpus(path).size_hint is None
+    path.rename(tmp_path / "unnamed")
+    assert len(read(tmp_path / "unnamed")) == 2000
+    cut = write(tmp_path / f"cut{suffix}", compress(os.urandom(5000))[:-20])
+    with pytest.raises(CorpusError, match=rf"cut\{suffix}: the compressed data is damaged or cut off"):
+        read(cut)
+    with pytest.raises(CorpusError, match=f"false{suffix} is called {suffix} but its content is not"):
+        read(write(tmp_path / f"false{suffix}", "plain"))
+    with pytest.raises(CorpusError, match="is empty"):
+        read(write(tmp_path / f"empty{suffix}", ""))
+
+
+def test_damaged_in_the_middle(tmp_path):
+    data = bytearray(gzip.compress(os.urandom(5000)))
+    data[2000:2100] = bytes(100)
+    with pytest.raises(CorpusError, match=r"damaged or cut off|not UTF-8"):
+        read(write(tmp_path / "t.gz", bytes(data)))
+
+
+def test_zstandard(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    path = tmp_path / "t.zst"
+    with pa.CompressedOutputStream(str(path), "zstd") as out:
+        out.write(b"a\nb\n" * 1000)
+    assert read(path) == ["a", "b"] * 1000
+    with pytest.raises(CorpusError, match="damaged or cut off"):
+        read(write(tmp_path / "cut.zst", path.read_bytes()[:-5]))
+
+
+@pytest.mark.parametrize(
+    ("head", "what"), [(b"\x89PNG\r\n\x1a\n\0\0", "PNG image"), (b"%PDF-1.4\n", "PDF"), (b"PK\x03\x04", "ZIP archive")]
+)
+def test_other_kinds_of_files(tmp_path, head, what):
+    with pytest.raises(CorpusError, match=rf"t\.txt is an? {what}"):
+        read(write(tmp_path / "t.txt", head + b"\xff\0"))
+
+
+def test_binary_without_a_name(tmp_path):
+    with pytest.raises(CorpusError, match="looks like a binary file"):
+        read(write(tmp_path / "t.bin", bytes(range(256)) * 4))
+
+
+def test_chained_files_do_not_run_together(tmp_path):
+    a, b = write(tmp_path / "a.txt", "\ufeff1\n2"), write(tmp_path / "b.txt", "\ufeff3\r\n")
+    corpus = open_corpora([str(a), str(b)])
+    assert list(corpus) == ["1", "2", "3"]
+    assert corpus.name == "a.txt, b.txt"
+    assert (corpus.ledger.boms, corpus.ledger.crlf) == (2, 1)

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from textdl.evaluation import bootstrap
+from textdl.evaluation.bootstrap import ratio_interval
+
+
+def test_against_the_normal_approximation():
+    """Mean of n normals: the interval is about mean +- 1.96 s / sqrt(n)."""
+    x = np.random.default_rng(0).normal(5, 2, 4000)
+    low, high = ratio_interval(x, np.ones(4000, np.int64))
+    assert low == pytest.approx(x.mean() - 1.96 * x.std() / 4000**0.5, abs=0.01)
+    assert high == pytest.approx(x.mean() + 1.96 * x.std() / 4000**0.5, abs=0.01)
+
+
+def test_runs_of_lines_give_the_same(monkeypatch):
+    x, n = np.random.default_rng(0).normal(5, 2, 9000), np.random.default_rng(1).integers(1, 9, 9000)
+    one = ratio_interval(x, n)
+    monkeypatch.setattr(bootstrap, "MAX_UNITS", 2000)
+    assert ratio_interval(x, n) == pytest.approx(one, abs=0.01)
+
+
+def test_seeded_and_undefined():
+    x, n = np.arange(10.0), np.ones(10, np.int64)
+    assert ratio_interval(x, n) == ratio_interval(x, n) != ratio_interval(x, n, seed=2)
+    assert ratio_interval(x[:1], n[:1]) is None
+    assert ratio_interval(np.array([1.0, np.inf]), n[:2]) is None

@@ -1,0 +1,160 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from textdl.errors import NotComparableError, UsageError
+from textdl.evaluation.compare import compare
+from textdl.evaluation.perplexity import evaluate, from_document, to_document
+from textdl.evaluation.report import COLUMNS, comparison_tables, format_count, format_perplexity, report_card
+from textdl.evaluation.spelling import Speller
+from textdl.evaluation.text import count_text
+from textdl.protocols import ScorePolicy
+from textdl.vocabulary import Vocabulary
+
+from .pieces import Bigram, Splitter, char
+
+LINES = ["ab ab", "a b x", "", "ba ba ba", "xy ab"]
+
+
+def result(name, *, seed=0, tokenizer=None, pieces=("a", "b", " "), policy=None, lines=LINES, model=None, spell=True):
+    tokenizer, vocab = tokenizer or char(), Vocabulary(list(pieces))
+    speller = Speller.fit(["x"], vocab.pieces, single_code_point=tokenizer.spec == "char") if spell else None
+    model = model or Bigram.random(len(vocab), seed)
+    counts = count_text(lines, Splitter())
+    return evaluate(model, tokenizer, vocab, speller, lines, counts, name=name, policy=policy)
+
+
+def words(name, **given):
+    return result(name, tokenizer=Splitter(), pieces=("ab", "ba", " "), **given)
+
+
+def impossible(name):
+    table = np.full((6, 6), 0.25)
+    table[:, [1, 5]] = 0
+    return result(name, model=Bigram(table))
+
+
+def test_same_tokens_compare_by_everything():
+    a, b = result("a", seed=1), result("b", seed=2)
+    comparison = compare([a, b])
+    by_char, by_token = comparison.rankings
+    assert (by_char.unit, by_token.unit) == ("bits/char", "ppl/token")
+    best = min((a, b), key=lambda r: r.open)
+    assert by_char.places[0].result is best
+    assert by_char.places[0].difference == 0
+    assert by_char.places[1].difference == pytest.approx(abs(a.bits_per_char - b.bits_per_char))
+    low, high = by_char.places[1].interval
+    assert low <= by_char.places[1].difference <= high
+    assert by_token.places[0].value == min(a.ppl_token, b.ppl_token)
+    assert comparison.refusals == comparison.labels == []
+
+
+def test_other_tokens_compare_by_character_only():
+    comparison = compare([result("chars"), words("words")])
+    assert [r.unit for r in comparison.rankings] == ["bits/char"]
+    assert comparison.refusals == ["ppl/token is not compared: chars has 6 char tokens, words has 6 words tokens."]
+
+
+def test_other_texts_are_refused():
+    with pytest.raises(NotComparableError, match="Nothing is compared across texts: a 5 lines .*; b 4 lines") as caught:
+        compare([result("a"), result("b", lines=LINES[:-1])])
+    assert caught.value.exit_code == 3
+
+
+def test_lossy_is_barred_across_tokenizers_only():
+    def lossy(name, seed):
+        return result(name, seed=seed, tokenizer=Splitter("lower", r".", lower=True), lines=["AB", "ab"])
+
+    a, b, exact = lossy("a", 1), lossy("b", 2), result("exact", lines=["AB", "ab"])
+    comparison = compare([a, b, exact])
+    (ranking,) = comparison.rankings
+    assert ranking.unit == "ppl/token"
+    assert {p.result.model for p in ranking.places} == {"a", "b"}
+    assert comparison.refusals[0] == (
+        "The tokenizer of a (lower) does not give back 1 of 2 lines (such as 'AB', which comes back as 'ab'). "
+        "Not ranked by bits/char."
+    )
+    with pytest.raises(NotComparableError, match="does not give back 1 of 2 lines"):
+        compare([a, exact])
+
+
+def test_infinite_is_not_ranked():
+    comparison = compare([impossible("mle"), result("a"), result("b", seed=1)])
+    assert all("mle" not in [p.result.model for p in r.places] for r in comparison.rankings)
+    assert comparison.refusals == [
+        "mle gives 2 of 30 tokens probability 0, so its total is infinite. Not ranked by bits/char."
+    ]
+
+
+def test_no_speller_and_no_line_ends():
+    with pytest.raises(NotComparableError, match="b has 3 unknown tokens and no spelling model"):
+        compare([result("a"), words("b", spell=False)])
+    half = result("half", policy=ScorePolicy(line_end=False))
+    with pytest.raises(NotComparableError, match="scored without line ends.*has 6 char tokens and no line ends"):
+        compare([result("a"), half])
+
+
+def test_context_is_a_label():
+    comparison = compare([result("a"), result("b", policy=ScorePolicy("stream"))])
+    assert len(comparison.rankings) == 2
+    assert comparison.labels == ["The models were given different context: a: line; b: stream."]
+
+
+def test_results_from_files_compare_too():
+    a, b = result("a", seed=1), words("b", seed=2)
+    read = [from_document(json.loads(json.dumps(to_document([r]))))[0] for r in (a, b)]
+    here, there = compare([a, b]), compare(read)
+    assert [p.result.model for p in here.rankings[0].places] == [p.result.model for p in there.rankings[0].places]
+    assert here.rankings[0].places[1].settled is not None
+    assert there.rankings[0].places[1].settled is None
+    versions = compare([a, replace(b, versions={"textdl": "9.9"})]).labels
+    assert "different versions of textdl" in versions[0]
+
+
+def test_one_result():
+    with pytest.raises(UsageError, match="two or more"):
+        compare([result("a")])
+
+
+def test_report_card():
+    table = report_card(
+        [
+            words("w"),
+            impossible("mle"),
+            result("c"),
+            replace(result("l", seed=5), leaked=2, size=1234567, bytes=2_000_000),
+        ],
+        [result("uniform")],
+    )
+    assert table.columns == list(COLUMNS)
+    assert all(len(row) == len(COLUMNS) for row in table.rows)
+    assert [row[0] for row in table.rows][3:] == ["mle *", "uniform"]
+    values = [float(row[7].split()[0]) for row in table.rows[:3]]
+    assert values == sorted(values)
+    assert next(row for row in table.rows if row[0] == "l")[9:11] == ["1.2 M", "2.0"]
+    text = "\n".join(table.footnotes)
+    assert "* mle gives 2 of 30 tokens probability 0, so its total is infinite; not ranked." in text
+    assert "l was trained on 2 of the 5 lines of this text: its figures are too good." in text
+    assert "not a probability of the text" in text
+    assert "Upper bound, for only one segmentation of the text is scored: w." in text
+    assert "Context: line." in text
+    assert "Words are those of words (" in text
+
+
+def test_comparison_tables():
+    tables = comparison_tables(compare([result("a"), result("b", seed=1), words("c")]))
+    assert len(tables) == 2
+    assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
+    assert "ppl/token is not compared" in tables[-1].footnotes[-1]
+
+
+def test_formats():
+    assert format_perplexity(math.log(123.456), 1) == "123.46"
+    assert format_perplexity(math.log(123456), 1) == "123,456"
+    assert format_perplexity(5000.0, 1) == "3.0e+2171"
+    assert format_perplexity(math.inf, 3) == "inf"
+    assert format_perplexity(None, 3) == "-"
+    assert [format_count(x) for x in (950, 12_345, 4.5e6, 1.2e9)] == ["950", "12.3 k", "4.5 M", "1.2 G"]

@@ -1,0 +1,84 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from textdl.encoded import BOS, EOS, Encoded
+from textdl.errors import UsageError
+from textdl.generation.beam import beam_search
+
+from .toy import Bigram
+
+
+def exhaustive(model, max_tokens, alpha, first=BOS):
+    """All lines of at most max_tokens tokens that end, best first."""
+    found = []
+    for n in range(max_tokens + 1):
+        for ids in itertools.product(range(3, model.vocab_size), repeat=n):
+            path = [first, *ids, EOS]
+            total = sum(float(model.table[a, b]) for a, b in itertools.pairwise(path))
+            found.append((total / ((5 + n + 1) / 6) ** alpha, list(ids)))
+    return sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
+def test_a_beam_as_wide_as_the_search_is_exhaustive(seed, alpha):
+    model = Bigram.random(6, seed)
+    (found,) = beam_search(model, width=100, max_tokens=4, length_penalty=alpha, n_best=10)
+    expected = exhaustive(model, 4, alpha)[:10]
+    assert [h.ids for h in found] == [ids for _, ids in expected]
+    np.testing.assert_allclose([h.score for h in found], [score for score, _ in expected], rtol=1e-5)
+    assert all(h.finished for h in found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_width_v_on_a_bigram_model_finds_the_best(seed):
+    """With one open hypothesis per last token at least, a first-order model is searched exactly (Viterbi)."""
+    model = Bigram.random(6, seed)
+    (found,) = beam_search(model, width=6**2, max_tokens=5)
+    assert found[0].ids == exhaustive(model, 5, 0.0)[0][1]
+
+
+def test_lines_do_not_see_each_other():
+    model = Bigram.random(8, 5)
+    prompts = Encoded.from_lines([[3], [4], [5], []], 8)
+    together = beam_search(model, width=3, max_tokens=6, n_best=2, length_penalty=0.6, prefixes=prompts)
+    for i in range(4):
+        alone = beam_search(
+            model, width=3, max_tokens=6, n_best=2, length_penalty=0.6, prefixes=prompts.lines(i, i + 1)
+        )
+        assert together[i] == alone[0]
+
+
+def test_width_one_is_greedy_until_something_better_has_ended():
+    table = np.zeros((5, 5))
+    table[:, EOS], table[:, 3], table[:, 4] = 0.1, 0.6, 0.3
+    (found,) = beam_search(Bigram(table), width=1, max_tokens=3)
+    # ending at once has 0.1, every longer line at most 0.6 * 0.1
+    assert found[0].ids == []
+    (found,) = beam_search(Bigram(table), width=1, max_tokens=3, length_penalty=5.0)
+    assert found[0].ids == [3, 3, 3]
+
+
+def test_what_cannot_end_is_cut_off():
+    table = np.zeros((5, 5))
+    table[:, 3], table[:, 4] = 0.7, 0.3
+    (found,) = beam_search(Bigram(table), width=2, max_tokens=3, n_best=2)
+    assert [h.ids for h in found] == [[3, 3, 3], [3, 3, 4]]
+    assert not found[0].finished
+    assert found[0].log_prob == pytest.approx(3 * np.log(0.7), rel=1e-6)
+
+
+def test_a_hypothesis_that_can_only_be_unknown_dies():
+    table = np.zeros((5, 5))
+    table[:, 0] = 1
+    assert beam_search(Bigram(table), width=2) == [[]]
+
+
+@pytest.mark.parametrize(
+    "given", [{"width": 0}, {"max_tokens": 0}, {"n_best": 9}, {"n_best": 0}, {"length_penalty": -1}]
+)
+def test_refused(given):
+    with pytest.raises(UsageError):
+        beam_search(Bigram.random(5), **given)

@@ -1,0 +1,228 @@
+"""Text in, text out: training, saving, loading, asking, for every family, in English and Chinese."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import textdl
+from textdl.errors import CorpusError, ModelError, NotComparableError, TextTypeError, UnknownWordError, UsageError
+from textdl.models import FAMILIES, Model
+from textdl.protocols import Run
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ngram": {"order": 3},
+    "word2vec": {"dim": 16, "epochs": 2, "min_count": 2, "workers": 1},
+    "rnn": {"embedding_size": 16, "hidden_size": 16, "epochs": 1, "min_count": 1, "batch_size": 4},
+}
+LANGUAGE_MODELS = [name for name in SETTINGS if name != "word2vec"]
+
+
+@pytest.fixture(scope="session")
+def trained(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Model]:
+    root = tmp_path_factory.mktemp("models")
+    return {
+        (family, lang): textdl.train(family, str(texts / f"{lang}.txt"), output=root / f"{family}-{lang}", **settings)
+        for family, settings in SETTINGS.items()
+        for lang in ("en", "zh")
+    }
+
+
+def test_every_family_is_tried_here() -> None:
+    assert set(SETTINGS) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("family", SETTINGS)
+def test_a_saved_model_is_the_same(family: str, lang: str, trained: dict[tuple[str, str], Model]) -> None:
+    model = trained[family, lang]
+    assert model.directory is not None
+    again = textdl.load(model.directory)
+    assert again.tokenizer.fingerprint == model.tokenizer.fingerprint
+    assert again.tokenizer.spec == {"en": "word", "zh": "jieba"}[lang]
+    assert again.vocab.fingerprint == model.vocab.fingerprint
+    assert np.array_equal(again.lines, model.lines)
+    if family == "word2vec":
+        assert np.array_equal(again.vectors.vectors, model.vectors.vectors)
+    else:
+        line = {"en": "the cat saw a bird named Zyx.", "zh": "我喜欢龘字。"}[lang]
+        assert again.score(line) == model.score(line)
+
+
+@pytest.mark.parametrize("family", LANGUAGE_MODELS)
+def test_scores_are_of_the_raw_line(family: str, trained: dict[tuple[str, str], Model]) -> None:
+    scored = trained[family, "en"].score("the cat saw qqq.")
+    assert [piece for piece, _ in scored] == ["the", "cat", "saw", "qqq", "￭.", "</s>"]
+    assert all(math.isfinite(value) and value < 0 for _, value in scored)
+    forged = trained[family, "en"].score("</s>")  # text that spells a special is text
+    assert [piece for piece, _ in forged][-1] == "</s>"
+    assert len(forged) > 2
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_one_report_card_for_all_families(lang: str, texts: Path, trained: dict[tuple[str, str], Model]) -> None:
+    models = [trained[family, lang] for family in LANGUAGE_MODELS]
+    card = textdl.evaluate(models, str(texts / f"{lang}-test.txt"))
+    assert [result.model for result in card.results] == [model.name for model in models]
+    uniform = card.baselines[0].bits_per_char
+    assert uniform is not None
+    for result in card.results:
+        assert result.bits_per_char is not None
+        assert 0 < result.bits_per_char < uniform
+        assert result.lossy_lines == 0
+    by_name = textdl.evaluate([m.directory for m in models if m.directory], str(texts / f"{lang}-test.txt"))
+    assert [r.open for r in by_name.results] == [r.open for r in card.results]
+
+
+def test_words_and_characters_are_ranked_by_bits_only(texts: Path, trained: dict[tuple[str, str], Model]) -> None:
+    characters = textdl.train("ngram", str(texts / "en.txt"), tokenizer="char", order=4)
+    comparison = textdl.compare(characters, trained["ngram", "en"], text=str(texts / "en-test.txt"))
+    assert [ranking.unit for ranking in comparison.rankings] == ["bits/char"]
+    assert any("ppl/token is not compared" in reason for reason in comparison.refusals)
+    one = textdl.evaluate(characters, ["the cat saw the dog at home."])[0]
+    other = textdl.evaluate(characters, ["the dog saw the cat at home."])[0]
+    with pytest.raises(NotComparableError, match="Nothing is compared across texts"):
+        textdl.compare(one, other)
+    with pytest.raises(UsageError, match="--text"):
+        textdl.compare(characters, trained["ngram", "en"])
+
+
+def test_text_seen_in_training_is_noticed(english: list[str], trained: dict[tuple[str, str], Model]) -> None:
+    assert textdl.evaluate(trained["ngram", "en"], english[:5])[0].leaked == 5
+
+
+@pytest.mark.parametrize("family", LANGUAGE_MODELS)
+def test_samples_repeat_with_their_seed(family: str, trained: dict[tuple[str, str], Model]) -> None:
+    model = trained[family, "en"]
+    drawn = textdl.sample(model, prompt="the cat", n=3, max_tokens=12, seed=4)
+    assert len(drawn) == 3
+    assert all(text.startswith("the cat") for text in drawn)
+    assert drawn == textdl.sample(model, prompt="the cat", n=3, max_tokens=12, seed=4)
+    assert drawn[:1] == textdl.sample(model, prompt="the cat", n=1, max_tokens=12, seed=4)
+    assert drawn != textdl.sample(model, prompt="the cat", n=3, max_tokens=12, seed=5)
+    assert len(set(textdl.sample(model, n=3, temperature=0.0, max_tokens=9))) == 1
+
+
+def test_words_are_asked_for_as_raw_text(trained: dict[tuple[str, str], Model]) -> None:
+    model = trained["word2vec", "zh"]
+    assert len(model.similar("北京", k=3)) == 3
+    assert "北京" not in dict(model.similar("北京", k=50))
+    assert model.similarity("北京", "北京") == pytest.approx(1.0, abs=1e-5)
+    assert len(model.analogy("北京", "上海", "我", k=2)) == 2
+    assert not any("。" in word for word, _ in model.similar("北京", k=50))
+    with pytest.raises(UnknownWordError, match=r"'我们研究' is not among .* cuts it into 我们 / 研究; known of these"):
+        model.similar("我们研究")
+    with pytest.raises(UnknownWordError, match=r"nearest spelling: .*garden"):
+        trained["word2vec", "en"].similar("gardn")
+
+
+def test_families_are_not_mixed_up(trained: dict[tuple[str, str], Model]) -> None:
+    with pytest.raises(UsageError, match="has no word vectors to ask"):
+        trained["ngram", "en"].similar("cat")
+    with pytest.raises(UsageError, match="holds word vectors, which give no probabilities"):
+        textdl.sample(trained["word2vec", "en"])
+    with pytest.raises(UsageError, match="only n-gram models have an ARPA form"):
+        trained["word2vec", "en"].export_arpa("x.arpa")
+
+
+def test_the_ledger_adds_up(texts: Path) -> None:
+    model = textdl.train("ngram", str(texts / "en.txt"), min_count=3, order=2)
+    ledger = model.card["ledger"]
+    assert ledger["lines"] == 400
+    words = [piece for line in (texts / "en.txt").read_text().splitlines() for piece in model.tokenizer.encode(line)]
+    assert ledger["tokens"] == len(words)
+    assert ledger["types"] + ledger["cut_types"] == len(set(words))
+    assert ledger["cut_tokens"] == int(model.vocab.counts[0]) == sum(word not in model.vocab for word in words)
+    said = " ".join(model.summary())
+    assert "400 lines" in said
+    assert "read as <unk>" in said
+
+
+def test_holding_out_is_said_and_counted(texts: Path) -> None:
+    run = Run()
+    model = textdl.train("rnn", str(texts / "en.txt"), run=run, **SETTINGS["rnn"])
+    assert any("held out" in note for note in run.notes)
+    ledger = model.card["ledger"]
+    assert ledger["lines"] + ledger["lines_held_out"] == 400
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: textdl.train("ngrams", ["a"]), UsageError, "there are ngram, word2vec, rnn"),
+        (lambda: textdl.train("ngram", ["a"], ordr=3), UsageError, "no setting 'ordr'; there are"),
+        (lambda: textdl.train("ngram", "missing.txt"), UsageError, "neither a path that exists"),
+        (lambda: textdl.train("ngram", []), CorpusError, "empty"),
+        (lambda: textdl.train("ngram", ["", " "]), CorpusError, "only blank lines"),
+        (lambda: textdl.train("ngram", (line for line in ["a"])), TextTypeError, "generator"),
+        (lambda: textdl.train("ngram", ["a b"], budget=9.0), UsageError, "--budget is for neural models"),
+        (lambda: textdl.train("word2vec", ["a b c"]), CorpusError, "min-count"),
+        (lambda: textdl.load("missing"), UsageError, "no such model"),
+    ],
+)
+def test_wrong_use_is_one_clear_sentence(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+class Interrupting(Run):
+    def progress(self, stage: str, done: float, total: float | None, unit: str, text: str = "") -> None:
+        if stage == "training":
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("family", ["word2vec", "rnn"])
+def test_ctrl_c_keeps_the_model_so_far_and_what_was_there(family: str, texts: Path, tmp_path: Path) -> None:
+    settings = SETTINGS[family] | {"epochs": 40}
+    first = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
+    assert first.card["interrupted"]
+    assert textdl.load(tmp_path / "m").card["interrupted"]
+    second = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
+    assert second.directory == tmp_path / "m.interrupted"
+    assert textdl.load(tmp_path / "m.interrupted").card["interrupted"]
+
+
+def test_a_truncated_model_is_named(trained: dict[tuple[str, str], Model], tmp_path: Path) -> None:
+    model = trained["ngram", "en"]
+    model.save(tmp_path / "m")
+    model.directory = None
+    files = json.loads((tmp_path / "m" / "config.json").read_text())["files"]
+    for entry in files.values():
+        path = tmp_path / "m" / entry["file"]
+        data = path.read_bytes()
+        if not data:
+            continue
+        path.write_bytes(data[: len(data) // 2])
+        with pytest.raises(ModelError, match=path.name):
+            textdl.load(tmp_path / "m")
+        path.write_bytes(data)
+    textdl.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("family", SETTINGS)
+def test_one_line_is_enough_or_says_what_is_missing(family: str) -> None:
+    settings = {k: v for k, v in SETTINGS[family].items() if k != "min_count"} | {"min_count": 1}
+    if family == "rnn":
+        settings["valid"] = ["the cat sat"]
+    model = textdl.train(family, ["the cat sat on the mat ."], **settings)
+    if family != "word2vec":
+        assert textdl.evaluate(model, ["the cat sat"])[0].open is not None
+
+
+def test_a_sentencepiece_model_travels_with_the_language_model(texts: Path, tmp_path: Path) -> None:
+    from textdl.tokenizers.sentencepiece import train
+
+    made, _ = train(hanzi_lines := (texts / "zh.txt").read_text("utf-8").split("\n"), vocab_size=400)
+    made.write(tmp_path / "zh.model")
+    model = textdl.train("ngram", hanzi_lines[:-1], tokenizer=f"sp:{tmp_path / 'zh.model'}", output=tmp_path / "m")
+    (tmp_path / "zh.model").unlink()
+    again = textdl.load(tmp_path / "m")
+    result = textdl.evaluate(again, ["我喜欢龘字。"])[0]
+    assert result.unknown == 0
+    assert result.open == result.closed
+    assert again.score("我")[-1] == model.score("我")[-1]

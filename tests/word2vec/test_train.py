@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import math
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from textdl import word2vec
+from textdl.encoded import Encoded
+from textdl.errors import CorpusError, TextdlError, UsageError
+from textdl.protocols import Run
+from textdl.storage import Reader, saving
+from textdl.vocabulary import Vocabulary
+from textdl.word2vec import Config, kernels, noise
+from textdl.word2vec.reference import skipgram_epoch
+
+V = 60
+
+
+def corpus(seed: int = 0, lines: int = 40, unknown: float = 0.1) -> Encoded:
+    """Zipf-like ids on lines of 0 to 30 tokens, some of them blank, some tokens unknown."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(lines):
+        row = np.minimum(rng.zipf(1.3, rng.integers(0, 31)) + 2, V - 1)
+        row[rng.random(len(row)) < unknown] = 0
+        rows.append(row)
+    return Encoded.from_lines([[], *rows, []], V)
+
+
+def topics(lines: int = 600) -> tuple[Encoded, Vocabulary]:
+    """Two sets of ten words that never meet."""
+    rng = np.random.default_rng(5)
+    rows = [rng.integers(3, 13, 12) + 10 * (i % 2) for i in range(lines)]
+    return Encoded.from_lines(rows, 23), Vocabulary([f"{'ab'[i // 10]}{i % 10}" for i in range(20)])
+
+
+SMALL = Config(dim=8, window=3, negative=5, sample=0, epochs=3, alpha=0.05, workers=1)
+
+
+@pytest.mark.parametrize(("dim", "window", "negative"), [(16, 5, 5), (20, 2, 5), (7, 3, 1), (33, 5, 13), (100, 10, 7)])
+def test_the_kernel_agrees_with_the_reference(dim, window, negative):
+    text = corpus()
+    config = Config(dim=dim, window=window, negative=negative, sample=0.05, epochs=1, alpha=0.1, workers=1)
+    run = Run(seed=3)
+    model = word2vec.fit(text, config, run=run)
+
+    counts = text.counts()
+    counts[:3] = 0
+    choices = noise.choices(counts, sample=0.05, exponent=0.75)
+    inputs = ((np.random.default_rng(3).random((V, dim), np.float32) - np.float32(0.5)) / np.float32(dim)).copy()
+    inputs[:3] = 0
+    outputs = np.zeros_like(inputs)
+    slope = (0.1 - 1e-4) / text.tokens
+    nats, pairs = skipgram_epoch(
+        text, choices, inputs, outputs, window=window, negative=negative, key=noise.stream_key(3, 0),
+        alpha=0.1, slope=slope, last=1e-4,
+    )  # fmt: skip
+    assert pairs == run.figures["pairs"] > 100
+    assert run.curve[0]["loss"] == pytest.approx(nats / pairs, rel=1e-5)
+    np.testing.assert_allclose(model.vectors, inputs, rtol=0, atol=3e-6)
+    np.testing.assert_allclose(model.context, outputs, rtol=0, atol=3e-6)
+    assert np.abs(model.context).max() > 0.01  # something was learnt
+
+
+def test_one_pair_by_hand():
+    # Two words, a b, window 1, no noise but what hits the target is dropped, so each target has only
+    # the noise word "the other". With y = 0 at first every product is 0: sigmoid 1/2, and each pair costs
+    # log 2 for the target and log 2 for each noise word that is not it.
+    text = Encoded.from_lines([[3, 4]], 5)
+    run = Run(seed=1)
+    config = Config(dim=4, window=1, negative=20, sample=0, epochs=1, alpha=1e-12, min_alpha=0, workers=1)
+    word2vec.fit(text, config, run=run)
+    counts = text.counts()
+    counts[:3] = 0
+    table = noise.choices(counts, sample=0, exponent=0.75)
+    key = noise.stream_key(1, 0)
+    others = 0
+    for position, word in enumerate((3, 4)):
+        for k in range(20):
+            bits = np.uint64(noise.draw(key, position, noise.NOISE + 20, noise.NOISE + k))
+            others += noise.noise_word(bits, table.threshold, table.alias) != word
+    assert 5 < others < 35
+    assert run.curve[0]["loss"] == pytest.approx(math.log(2) * (2 + others) / 2, rel=1e-6)
+
+
+@pytest.mark.parametrize("sample", [0.0, 0.02])
+def test_chunks_do_not_change_the_result(monkeypatch, sample):
+    text = corpus(unknown=0.4)
+    config = replace(SMALL, sample=sample, epochs=1)
+    whole = word2vec.fit(text, config, run=Run())
+    aligned = word2vec.train._Training.__init__
+
+    def small_chunks(self, *args, **kwargs):
+        aligned(self, *args, **kwargs)
+        self.chunk = 7
+
+    monkeypatch.setattr(word2vec.train._Training, "__init__", small_chunks)
+    cut = word2vec.fit(text, config, run=Run())
+    assert whole.vectors.tobytes() == cut.vectors.tobytes()
+    assert whole.context.tobytes() == cut.context.tobytes()
+
+
+def test_same_seed_same_bytes_with_one_worker():
+    text = corpus()
+    runs = [Run(seed=9), Run(seed=9), Run(seed=10)]
+    a, b, c = (word2vec.fit(text, replace(SMALL, sample=0.01), run=run) for run in runs)
+    assert a.vectors.tobytes() == b.vectors.tobytes()
+    assert a.context.tobytes() == b.context.tobytes()
+    assert [r["loss"] for r in runs[0].curve] == [r["loss"] for r in runs[1].curve]
+    assert a.vectors.tobytes() != c.vectors.tobytes()
+    assert runs[0].notes == []
+
+
+def test_unknown_tokens_do_not_count_and_lines_do_not_meet():
+    with_unknown = Encoded.from_lines([[0, 3, 0, 0, 4], [5], [], [6, 0, 7]], 8)
+    run = Run()
+    word2vec.fit(with_unknown, replace(SMALL, window=1, epochs=1), run=run)
+    assert run.figures["pairs"] == 4  # 3-4, 4-3, 6-7, 7-6
+    assert run.figures["words"] == 9  # raw words: unknown ones are counted
+
+
+def test_it_learns_and_says_so():
+    text, vocab = topics()
+    run = Run()
+    model = word2vec.fit(text, replace(SMALL, epochs=10), valid=text.lines(0, 50), run=run, vocab=vocab)
+    losses = [r["loss"] for r in run.curve]
+    assert losses[-1] < losses[0] - 0.2
+    held_out = [r["valid_loss"] for r in run.curve]
+    assert held_out[-1] < held_out[0]
+    assert word2vec.held_out_loss(model, text.lines(0, 50), seed=run.seed) == pytest.approx(held_out[-1], rel=1e-6)
+    assert {w[0] for w, _ in model.similar("a3", 9)} == {"a"}
+    assert [r["epoch"] for r in run.curve] == list(range(1, 11))
+    assert run.curve[-1]["alpha"] == pytest.approx(SMALL.min_alpha)
+    assert run.curve[0]["words_per_second"] > 0
+    assert {"compile", "training"} <= run.seconds.keys()
+    assert not model.vectors[:3].any()
+    assert not model.context[:3].any()
+
+
+def test_validation_changes_nothing():
+    text = corpus()
+    a = word2vec.fit(text, SMALL, run=Run())
+    b = word2vec.fit(text, SMALL, valid=corpus(1), run=Run())
+    np.testing.assert_array_equal(a.vectors, b.vectors)
+
+
+def test_threads_share_the_work():
+    text, vocab = topics(4000)
+    run = Run()
+    model = word2vec.fit(text, replace(SMALL, workers=3), run=run, vocab=vocab)
+    assert run.figures["words"] == 3 * text.tokens
+    assert run.figures["workers"] == 3
+    assert {w[0] for w, _ in model.similar("b0", 9)} == {"b"}
+    assert any("without locks" in note for note in run.notes)
+    assert np.isfinite(model.vectors).all()
+
+
+def test_every_chunk_is_taken_once():
+    sweep = word2vec.train._Sweep(tokens=1000, workers=3, chunk=64)
+    seen = np.zeros(1000, int)
+    worker = 0
+    while (chunk := sweep.take([0, 0, 1][worker % 3])) is not None:  # worker 2 never comes: others take its part
+        seen[chunk[0] : chunk[1]] += 1
+        worker += 1
+    assert (seen == 1).all()
+
+
+def test_each_epoch_may_be_another_segmentation():
+    class Fresh:
+        vocab_size = V
+        asked: list[int] = []
+
+        def epoch(self, number: int) -> Encoded:
+            self.asked.append(number)
+            return corpus(number)
+
+    data = Fresh()
+    run = Run()
+    word2vec.fit(data, SMALL, run=run)
+    assert data.asked == [0, 1, 2]
+    assert run.figures["words"] == sum(corpus(i).tokens for i in range(3))
+
+
+class Interrupting(Run):
+    def progress(self, stage, done, total, unit, text=""):
+        assert (stage, unit) == ("training", "words")
+        assert 0 <= done <= total
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_returns_the_vectors_so_far():
+    text, _ = topics(20000)
+    run = Interrupting()
+    before = threading.active_count()
+    began = time.monotonic()
+    model = word2vec.fit(text, replace(SMALL, epochs=1000, workers=2), run=run)
+    assert run.interrupted
+    assert time.monotonic() - began < 20
+    assert threading.active_count() == before
+    assert np.isfinite(model.vectors).all()
+    assert any("interrupted after" in note for note in run.notes)
+
+
+def test_a_deadline_ends_training():
+    text, _ = topics(2000)
+    run = Run(deadline=time.monotonic())
+    word2vec.fit(text, replace(SMALL, epochs=100_000), run=run)
+    assert any("out of time" in note for note in run.notes)
+    assert not run.interrupted
+
+
+def test_a_loss_that_is_not_a_number_stops_training():
+    text, _ = topics(50)
+    before = threading.active_count()
+    with pytest.raises(TextdlError, match="lower the learning rate"):
+        word2vec.fit(text, replace(SMALL, alpha=10.0, min_alpha=10.0, epochs=500, window=50, negative=100), run=Run())
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("lines", [[], [[0, 0]], [[3, 3, 3], [0]]])
+def test_too_few_types(lines):
+    with pytest.raises(CorpusError, match="at least 2 different words.*--min-count"):
+        word2vec.fit(Encoded.from_lines(lines, 5), SMALL, run=Run())
+
+
+def test_no_two_words_on_a_line():
+    with pytest.raises(CorpusError, match="no two known words"):
+        word2vec.fit(Encoded.from_lines([[3], [4], [3, 0]], 5), SMALL, run=Run())
+
+
+def test_validation_text_that_cannot_be_used():
+    text = corpus()
+    with pytest.raises(CorpusError, match="validation text"):
+        word2vec.fit(text, SMALL, valid=Encoded.from_lines([[3], [4]], V), run=Run())
+    with pytest.raises(UsageError, match="another vocabulary"):
+        word2vec.fit(text, SMALL, valid=Encoded.from_lines([[3, 4]], 9), run=Run())
+    with pytest.raises(UsageError, match="another vocabulary"):
+        word2vec.fit(Encoded.from_lines([[3, 99]], V), SMALL, run=Run())
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"model": "glove"}, {"loss": "softmax"}, {"dim": 0}, {"dim": 2.5}, {"window": 0}, {"window": 1000},
+        {"negative": 0}, {"sample": -1}, {"sample": 2}, {"epochs": 0}, {"alpha": 0}, {"alpha": math.nan},
+        {"min_alpha": 1.0}, {"ns_exponent": math.inf}, {"workers": -1}, {"dim": True},
+    ],
+)  # fmt: skip
+def test_config_names_the_option(option):
+    with pytest.raises(UsageError, match=f"^{next(iter(option))} is"):
+        Config(**option)
+
+
+def test_threads_follow_the_text():
+    assert Config(workers=3).threads(10) == 3
+    assert Config().threads(10) == 1
+    assert Config().threads(10**9) >= 1
+
+
+def test_save_and_load(tmp_path):
+    text, vocab = topics(50)
+    model = word2vec.fit(text, SMALL, run=Run(), vocab=vocab)
+    with saving(tmp_path / "m", {"family": "word2vec"}) as out:
+        model.save(out)
+        out.text("vocab.txt", vocab.to_text())
+    loaded = word2vec.load(Reader(tmp_path / "m"))
+    assert isinstance(loaded.vectors, np.memmap)
+    assert loaded.config == SMALL
+    np.testing.assert_array_equal(loaded.vectors, model.vectors)
+    np.testing.assert_array_equal(loaded.context, model.context)
+    np.testing.assert_array_equal(loaded.counts, model.counts)
+    assert loaded.similar("a0", 3) == model.similar("a0", 3)
+    assert word2vec.held_out_loss(loaded, text) == word2vec.held_out_loss(model, text)
+    assert loaded.describe() == {"size": 23 * 8, "words": 20, "dim": 8, "model": "skip-gram, 5 noise words, window 3"}
+
+
+def test_padding():
+    assert [kernels.padded(d) for d in (1, 16, 17, 300)] == [16, 16, 32, 304]
+    assert all(kernels.aligned(n, 16).ctypes.data % 64 == 0 for n in range(1, 20))
