@@ -141,7 +141,8 @@ class WordVectors(Protocol):
 class TrainingData(Protocol):
     """What `fit` trains on. An `Encoded` is one whose epochs are all alike."""
 
-    vocab_size: int
+    @property
+    def vocab_size(self) -> int: ...
 
     def epoch(self, number: int) -> Encoded:
         """The corpus as epoch `number` sees it: a fresh seeded segmentation, where there is one."""
