@@ -26,7 +26,7 @@ from textdl import tokenizers
 from textdl.corpus import Corpus, Ledger, line_fingerprints, mostly_han, open_corpus
 from textdl.corpus.split import line_fingerprint
 from textdl.encoded import EOS, Encoded
-from textdl.errors import UnknownWordError, UsageError
+from textdl.errors import ModelError, UnknownWordError, UsageError
 from textdl.evaluation import baselines
 from textdl.evaluation.compare import Comparison
 from textdl.evaluation.compare import compare as compare_results
@@ -75,7 +75,7 @@ class Model:
 
     def __init__(
         self, family: str, model: Any, tokenizer: Tokenizer, vocab: Vocabulary, card: dict[str, Any],
-        speller: Speller | None, lines: NDArray[np.uint64], curve: Sequence[Mapping[str, Any]] = (),
+        speller: Speller, lines: NDArray[np.uint64], curve: Sequence[Mapping[str, Any]] = (),
     ) -> None:  # fmt: skip
         self.family, self.model, self.tokenizer, self.vocab, self.card = family, model, tokenizer, vocab, card
         self.speller, self.lines, self.curve = speller, lines, list(curve)
@@ -95,8 +95,7 @@ class Model:
             self.model.save(out)
             self.tokenizer.save(out)
             out.text("vocab.txt", self.vocab.to_text())
-            if self.speller is not None:
-                self.speller.save(out)
+            self.speller.save(out)
             out.array("lines.npy", self.lines)
             out.text("log.jsonl", "".join(_json_line(record) for record in self.curve))
         self.directory = directory
@@ -202,7 +201,7 @@ class Model:
     def analogy(self, a: str, b: str, c: str, k: int = 10) -> list[tuple[str, float]]:
         """The k words d that best complete: a is to b as c is to d (3CosAdd, Mikolov et al. 2013)."""
         ids = [self.word_id(word) for word in (a, b, c)]
-        return [(self.vocab.piece(i), score) for i, score in self.vectors.analogy(*ids, k)]
+        return [(self.vocab.piece(i), score) for i, score in self.vectors.analogy(ids[0], ids[1], ids[2], k)]
 
 
 def train(
@@ -318,7 +317,10 @@ def load(directory: str | os.PathLike[str]) -> Model:
     vocab = Vocabulary.from_text(reader.text("vocab.txt"), reader.path("vocab.txt"))
     fitted = import_module(FAMILIES[family].module).load(reader)
     tokenizer = tokenizers.load(reader)
-    model = Model(family, fitted, tokenizer, vocab, reader.config, Speller.load(reader), reader.array("lines.npy"))
+    speller = Speller.load(reader)
+    if speller is None:
+        raise ModelError(f"{directory}: it has no spelling model, so it is not whole. Copy it again or train it again.")
+    model = Model(family, fitted, tokenizer, vocab, reader.config, speller, reader.array("lines.npy"))
     model.directory = Path(directory)
     return model
 

@@ -1,0 +1,72 @@
+"""Which side of a split a line is on, without holding the text.
+
+Independent lines are split by their content: the fingerprint of a line decides, so adding lines never
+moves old ones and duplicates are all on one side. Streams are cut into contiguous blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdl.errors import UsageError
+
+SPLITS = ("train", "valid", "test")
+RATIOS = (8, 1, 1)
+
+
+def line_fingerprint(line: str) -> int:
+    """64 bits that stand for a line: BLAKE2b of its UTF-8, little-endian."""
+    return int.from_bytes(hashlib.blake2b(line.encode(), digest_size=8).digest(), "little")
+
+
+def line_fingerprints(lines: Iterable[str]) -> NDArray[np.uint64]:
+    """(distinct lines,) the sorted fingerprints of all lines, each once. What `lines.npy` holds."""
+    found = np.frombuffer(array("Q", map(line_fingerprint, lines)), np.uint64)
+    ordered = np.sort(found)  # np.unique is far slower
+    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
+
+
+def bounds(ratios: Sequence[float]) -> list[float]:
+    """Where the parts end, as shares of 1: (8, 1, 1) gives [0.8, 0.9, 1.0].
+
+    Raises:
+        UsageError: there are no ratios, or one is negative, or all are 0.
+    """
+    total = float(sum(ratios))
+    if not ratios or min(ratios) < 0 or not 0 < total < float("inf"):
+        raise UsageError(f"ratios must be numbers >= 0 with a sum above 0, such as 8,1,1; got {tuple(ratios)}")
+    ends, running = [], 0.0
+    for ratio in ratios:
+        running += ratio
+        ends.append(running / total)
+    ends[-1] = 1.0
+    return ends
+
+
+def share_of(line: str) -> float:
+    """Where in [0, 1) the content of a line puts it for train, valid and test: the high 32 bits."""
+    return (line_fingerprint(line) >> 32) / 2**32
+
+
+def held_out_share_of(line: str) -> float:
+    """The same for holding out: the low 32 bits, so that holding out of a split is no split of it."""
+    return (line_fingerprint(line) & 0xFFFFFFFF) / 2**32
+
+
+def split_lines(lines: Iterable[str], ratios: Sequence[float] = RATIOS) -> list[list[str]]:
+    """Independent lines in as many lists as there are ratios, by content; order is kept.
+
+    >>> [len(part) for part in split_lines(map(str, range(1000)), (1, 1))]
+    [495, 505]
+    """
+    ends = bounds(ratios)
+    parts: list[list[str]] = [[] for _ in ends]
+    for line in lines:
+        share = share_of(line)
+        parts[next(i for i, end in enumerate(ends) if share < end)].append(line)
+    return parts
