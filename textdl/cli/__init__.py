@@ -36,11 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\ntextdl: stopped by Ctrl-C; nothing was saved", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
-        return 0
+        return _reader_left()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer turns it into exit code 1
+            return _reader_left()
+        raise
     except MemoryError:
         print("textdl: out of memory; use less text, a smaller model or a larger --min-count", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"textdl: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def _reader_left() -> int:
+    """`textdl ... | head`: whoever read our output has enough. No error; Python must not complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return 0
