@@ -115,9 +115,9 @@ def test_words_are_asked_for_as_raw_text(trained: dict[tuple[str, str], Model]) 
     assert model.similarity("北京", "北京") == pytest.approx(1.0, abs=1e-5)
     assert len(model.analogy("北京", "上海", "我", k=2)) == 2
     assert not any("。" in word for word, _ in model.similar("北京", k=50))
-    with pytest.raises(UnknownWordError, match=r"'我们研究' is not among .* cuts it into 我们 / 研究; known of these"):
+    with pytest.raises(UnknownWordError, match=r"'我们研究' is not in .* cuts it into 我们 / 研究; known of these"):
         model.similar("我们研究")
-    with pytest.raises(UnknownWordError, match=r"nearest spelling: .*garden"):
+    with pytest.raises(UnknownWordError, match=r"nearest known spelling: .*garden"):
         trained["word2vec", "en"].similar("gardn")
 
 
@@ -156,7 +156,7 @@ def test_holding_out_is_said_and_counted(texts: Path) -> None:
     [
         (lambda: textdl.train("ngrams", ["a"]), UsageError, "there are ngram, word2vec, rnn"),
         (lambda: textdl.train("ngram", ["a"], ordr=3), UsageError, "no setting 'ordr'; there are"),
-        (lambda: textdl.train("ngram", "missing.txt"), UsageError, "neither a path that exists"),
+        (lambda: textdl.train("ngram", "missing.txt"), UsageError, "neither a file or directory that exists"),
         (lambda: textdl.train("ngram", []), CorpusError, "empty"),
         (lambda: textdl.train("ngram", ["", " "]), CorpusError, "only blank lines"),
         (lambda: textdl.train("ngram", (line for line in ["a"])), TextTypeError, "generator"),

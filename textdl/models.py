@@ -26,7 +26,7 @@ from textdl import tokenizers
 from textdl.corpus import Corpus, Ledger, line_fingerprints, mostly_han, open_corpus
 from textdl.corpus.split import line_fingerprint
 from textdl.encoded import EOS, Encoded
-from textdl.errors import ModelError, UnknownWordError, UsageError
+from textdl.errors import ModelError, UsageError
 from textdl.evaluation import baselines
 from textdl.evaluation.compare import Comparison
 from textdl.evaluation.compare import compare as compare_results
@@ -80,6 +80,8 @@ class Model:
         self.family, self.model, self.tokenizer, self.vocab, self.card = family, model, tokenizer, vocab, card
         self.speller, self.lines, self.curve = speller, lines, list(curve)
         self.directory: Path | None = None
+        if isinstance(model, WordVectors):
+            model.vocab, model.explain = vocab, self._explain
 
     def __repr__(self) -> str:
         return f"<textdl {FAMILIES[self.family].title}, {self.tokenizer.spec}, {len(self.vocab):,} types>"
@@ -163,27 +165,21 @@ class Model:
         Raises:
             UnknownWordError: with how the tokenizer cuts the word and the nearest known spelling.
         """
-        if word in self.vocab:
-            return self.vocab.id(word)
-        pieces = [piece for piece in self.tokenizer.encode(word) if not piece.isspace()]
-        if len(pieces) == 1 and pieces[0] in self.vocab:
-            return self.vocab.id(pieces[0])
-        raise UnknownWordError(self._unknown(word, pieces))
+        pieces = [word] if word in self.vocab else self._words(word)
+        return self.vectors.lookup(pieces[0] if len(pieces) == 1 and pieces[0] in self.vocab else word)
 
-    def _unknown(self, word: str, pieces: Sequence[str]) -> str:
-        from difflib import get_close_matches
+    def _words(self, text: str) -> list[str]:
+        return [piece for piece in self.tokenizer.encode(text) if not piece.isspace()]
 
-        said = [f"{word!r} is not among the {len(self.vocab) - 3:,} words of {self.name}"]
-        if (least := self.card["min_count"]) > 1:
-            said.append(f"words seen fewer than {least} times were left out")
-        known = [piece for piece in pieces if piece in self.vocab]
+    def _explain(self, word: str) -> str:
+        """Why a word may be unknown."""
+        pieces, said = self._words(word), []
         if len(pieces) > 1:
-            said.append(f"{self.tokenizer.spec} cuts it into {' / '.join(pieces)}")
-            said += [f"known of these: {' '.join(known)}"] if known else []
-        sharing = [p for p in self.vocab.pieces if set(p) & set(word) and abs(len(p) - len(word)) <= 2]
-        if near := get_close_matches(word, sharing[:20_000], n=3, cutoff=0.5):
-            said.append(f"nearest spelling: {', '.join(near)}")
-        return "; ".join(said) + "."
+            known = " ".join(piece for piece in pieces if piece in self.vocab) or "none"
+            said.append(f"{self.tokenizer.spec} cuts it into {' / '.join(pieces)}; known of these: {known}.")
+        if (least := self.card["min_count"]) > 1:
+            said.append(f"Words seen fewer than {least} times were left out.")
+        return " ".join(said)
 
     def similar(self, *words: str, k: int = 10) -> list[tuple[str, float]]:
         """The k words nearest by cosine to a word, or to the centroid of several."""
@@ -264,10 +260,12 @@ def train(
     with run.timing("encoding"):
         vocab, data = count(_watched(made.encode_lines(text), run), made.inventory)
         least = entry.min_count if min_count is None else min_count
-        keep = None if keep_punctuation else entry.keep
+        left_out: dict[str, int] = {}
         if made.inventory is not None:
-            least = 1
-        vocab, data, left_out = cut(vocab, data, min_count=least, max_size=max_vocab, keep=keep)
+            least = 0  # the tokenizer fixes the vocabulary: nothing is cut
+        else:
+            keep = None if keep_punctuation else entry.keep
+            vocab, data, left_out = cut(vocab, data, min_count=least, max_size=max_vocab, keep=keep)
         watched = vocab.encode_lines(made.encode_lines(held)) if held is not None else None
     with run.timing("speller"):
         speller = Speller.fit(rarest(vocab, left_out), vocab.pieces, single_code_point=made.spec.startswith("char"))

@@ -14,7 +14,7 @@ All logarithms are natural; all arrays are numpy float32 unless said otherwise.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -128,6 +128,11 @@ class WordVectors(Protocol):
     vocab: Vocabulary
     vectors: Floats
     """(V, D); the rows of specials are zero."""
+    explain: Callable[[str], str | None] | None
+    """What else to say of an unknown word; whoever has the tokenizer sets it."""
+
+    def lookup(self, word: str) -> int:
+        """The id of a word. Raises UnknownWordError with what is spelled alike."""
 
     def nearest(self, query: Floats, k: int, exclude: Sequence[int] = ()) -> list[tuple[int, float]]:
         """The k ids of greatest cosine with query (D,), best first."""

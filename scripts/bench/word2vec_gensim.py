@@ -31,8 +31,8 @@ from textdl.word2vec import gensim_interop
 
 def lines_of(path: Path, quick: bool, length: int | None) -> Iterator[list[str]]:
     """Lines of words; with `length`, broken anew after so many words."""
-    opened: Any = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
         words: list[str] = []
         for number, line in enumerate(file):
             if quick and number == 60_000:
@@ -112,19 +112,17 @@ def main() -> None:
         for seed in seeds:
             for system, rows in results.items():
                 seconds, vectors = (
-                    train_gensim(corpus, seed, args)
-                    if system == "gensim"
-                    else train_textdl(encoded, vocab, seed, args)
+                    train_gensim(corpus, seed, args) if system == "gensim" else train_textdl(encoded, vocab, seed, args)
                 )
                 scores = [float(similarity_benchmark(vectors, pairs)["spearman"]) for pairs in benchmarks.values()]
                 rows.append([raw * args.epochs / seconds, *scores])
                 shown = "\t".join(f"{score:.4f}" for score in scores)
                 print(f"{seed}\t{system}\t{seconds:.2f}\t{rows[-1][0]:,.0f}\t{shown}", flush=True)
 
-    columns = {system: list(zip(*rows, strict=True)) for system, rows in results.items()}
+    columns = {system: [list(column) for column in zip(*rows, strict=True)] for system, rows in results.items()}
     print("\nsystem\twords/s (median)\t" + "\t".join(f"{name} (mean ± s.e.)" for name in benchmarks))
-    for system, (speeds, *scores) in columns.items():
-        shown = "\t".join(f"{statistics.mean(s):.4f} ± {standard_error(s):.4f}" for s in scores)
+    for system, (speeds, *quality) in columns.items():
+        shown = "\t".join(f"{statistics.mean(s):.4f} ± {standard_error(s):.4f}" for s in quality)
         print(f"{system}\t{statistics.median(speeds):,.0f}\t{shown}")
     ratios = [t / g for g, t in zip(columns["gensim"][0], columns["textdl"][0], strict=True)]
     print(f"ratio\t{statistics.median(ratios):.2f} (median; {min(ratios):.2f} to {max(ratios):.2f})\t", end="")
@@ -135,7 +133,7 @@ def main() -> None:
     print("\t".join(f"{difference:+.4f}" for difference in differences))
 
 
-def standard_error(values: tuple[float, ...]) -> float:
+def standard_error(values: list[float]) -> float:
     return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
 
 

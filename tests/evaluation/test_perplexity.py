@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from contracts.dummy import Bigram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ from textdl.evaluation.text import count_text
 from textdl.protocols import ScorePolicy
 from textdl.vocabulary import Vocabulary, build
 
-from .pieces import Bigram, Splitter, char
+from .pieces import Splitter, char
 
 
 def run(lines, *, model=None, tokenizer=None, vocab=None, speller="fit", policy=None, contexts=None):

@@ -161,7 +161,7 @@ def test_load_without_and_damaged(tmp_path):
     with saving(tmp_path / "bad", {}) as out:
         Speller.fit(["ab"], [], single_code_point=False).save(out)
         out.array("speller/counts.npy", np.zeros(1, np.int64))
-    with pytest.raises(ModelError, match="the speller is damaged .*n-grams announced"):
+    with pytest.raises(ModelError, match=r"the speller is damaged .*n-grams announced"):
         Speller.load(Reader(tmp_path / "bad"))
 
 

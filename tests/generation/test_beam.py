@@ -2,12 +2,11 @@ import itertools
 
 import numpy as np
 import pytest
+from contracts.dummy import Bigram
 
 from textdl.encoded import BOS, EOS, Encoded
 from textdl.errors import UsageError
 from textdl.generation.beam import beam_search
-
-from .toy import Bigram
 
 
 def exhaustive(model, max_tokens, alpha, first=BOS):

@@ -223,7 +223,7 @@ def test_a_loss_that_is_not_a_number_stops_training():
 
 @pytest.mark.parametrize("lines", [[], [[0, 0]], [[3, 3, 3], [0]]])
 def test_too_few_types(lines):
-    with pytest.raises(CorpusError, match="at least 2 different words.*--min-count"):
+    with pytest.raises(CorpusError, match=r"at least 2 different words.*--min-count"):
         word2vec.fit(Encoded.from_lines(lines, 5), SMALL, run=Run())
 
 

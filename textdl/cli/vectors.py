@@ -65,14 +65,32 @@ def evaluate(
     import textdl
     from textdl.evaluation import vectors as benchmarks
 
-    loaded = textdl.load(model)
-    rows = benchmarks.run_all(loaded.vectors, pairs=pairs or [], analogies=analogies or [])
+    vectors = textdl.load(model).vectors
+    similarity = {"WordSim-353": benchmarks.wordsim353(), "SimLex-999": benchmarks.simlex999()}
+    similarity |= {str(path): benchmarks.read_pairs(path) for path in pairs or []}
+    rows: list[list[object]] = []
+    for name, judged in similarity.items():
+        found = benchmarks.similarity_benchmark(vectors, judged)
+        rows.append([name, "", found["pairs"], found["covered"], "Spearman", _figure(found["spearman"])])
+    sets = {"Google analogies": benchmarks.google_analogies()}
+    sets |= {str(path): benchmarks.read_analogies(path) for path in analogies or []}
+    for name, sections in sets.items():
+        found = benchmarks.analogy_benchmark(vectors, sections)
+        rows += [
+            [name, part["section"], part["questions"], part["covered"], "accuracy", _figure(part["accuracy"])]
+            for part in (*found["sections"], {**found, "section": "all"})
+        ]
+    columns = ["benchmark", "section", "questions", "covered", "measure", "value"]
     if json is not None:
-        write_json(rows, json)
+        write_json([dict(zip(columns, row, strict=True)) for row in rows], json)
     if json != "-":
-        columns = ["benchmark", "questions", "covered", "measure", "value"]
-        table(columns, [[row[column] for column in columns] for row in rows])
+        table(columns, rows)
     return 0
+
+
+def _figure(value: float) -> str:
+    """Nothing where no question was covered."""
+    return "" if value != value else f"{value:.4f}"
 
 
 @app.command()
@@ -82,9 +100,13 @@ def export(
 ) -> int:
     """Write word2vec's text or binary format, which gensim and others read."""
     import textdl
+    from textdl.errors import UsageError
     from textdl.word2vec import formats
 
+    if output.suffix not in (".txt", ".vec", ".bin"):
+        raise UsageError(f"-o {output}: name it .txt (or .vec) for text, .bin for word2vec's binary format")
     loaded = textdl.load(model)
-    formats.write(loaded.vectors, output)
+    _ = loaded.vectors
+    (formats.write_binary if output.suffix == ".bin" else formats.write_text)(loaded.model, output)
     say(f"{len(loaded.vocab) - 3:,} vectors written to {output}")
     return 0

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from textdl.word2vec.simd import (
+    exp_minus,
+    fold1,
+    fold2,
+    fold4,
+    fold8,
+    load,
+    positive,
+    splat,
+    store,
+    where_negative,
+)
+
+kernel = numba.njit(error_model="numpy")  # not cached: these live in a test
+
+
+@kernel
+def exp_minus_of(x, out):
+    for i in range(0, len(x), 16):
+        store(out, i, exp_minus(load(x, i)))
+
+
+@kernel
+def relu_and_sign(x, out):
+    store(out, 0, positive(load(x, 0)))
+    store(out, 16, where_negative(load(x, 0), splat(np.float32(-7)), splat(np.float32(7))))
+
+
+@kernel
+def sums_of_four(x, out):
+    zero = splat(np.float32(0))
+    a, b, c, d = load(x, 0), load(x, 16), load(x, 32), load(x, 48)
+    store(out, 0, fold1(fold2(fold4(fold8(a, b), fold8(c, d)), zero), zero))
+
+
+def test_exp_minus():
+    x = np.concatenate([np.linspace(-100, 100, 1600), [0, -0.0, np.inf, -np.inf, np.nan, 1e-30, 3e38, -3e38], [0] * 8])
+    out = np.empty(len(x), np.float32)
+    exp_minus_of(x.astype(np.float32), out)
+    expected = np.exp(-np.abs(x.astype(np.float32).astype(float)))
+    assert np.isnan(out[1604])
+    fine = ~np.isnan(x)
+    np.testing.assert_allclose(out[fine], np.maximum(expected[fine], np.exp(-87.0)), rtol=1e-5)
+    near = np.abs(x) < 10
+    np.testing.assert_allclose(out[near], expected[near], rtol=1e-6)
+
+
+def test_positive_and_where_negative():
+    x = np.array([-1, 0, 1, np.nan, np.inf, -np.inf, -0.0, *range(9)], np.float32)
+    out = np.empty(32, np.float32)
+    relu_and_sign(x, out)
+    np.testing.assert_array_equal(out[:16], np.where(np.isnan(x), np.nan, np.maximum(x, 0)))
+    np.testing.assert_array_equal(out[16:], np.where(x < 0, -7, 7))
+
+
+def test_folds_add_lanes_in_bit_reversed_order():
+    x = np.arange(64, dtype=np.float32)
+    out = np.empty(16, np.float32)
+    sums_of_four(x, out)
+    a, b, c, d = x.reshape(4, 16).sum(axis=1)
+    expected = np.zeros(16)
+    expected[[0, 8, 4, 12]] = a, b, c, d
+    np.testing.assert_array_equal(out, expected)

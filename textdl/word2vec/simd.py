@@ -1,0 +1,237 @@
+# ruff: noqa: ARG001  (numba passes every intrinsic its typing context and types, which few look at)
+"""Sixteen float32 numbers at a time, inside numba kernels.
+
+A loop over a row that both reads and writes several arrays does not vectorise: the compiler cannot
+know that the arrays do not overlap. So the kernels say what they mean: `load`, `store`, `fma` and a
+few more on a value of sixteen lanes, which LLVM turns into whatever the machine has (one AVX-512
+register, two of AVX, four of SSE or NEON).
+
+Leaves out everything that the word2vec kernels do not use. `exp` and friends would be calls to the
+C library, lane by lane, so `exp_minus` is a polynomial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
+from numba.core import types
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16
+_FLOAT = ir.FloatType()
+_INT = ir.IntType(32)
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_INTS = ir.VectorType(_INT, LANES)
+_TO_ALL_CACHES = (0, 3, 1)  # llvm.prefetch: for reading, to be kept near, data
+_FLAGS = ("reassoc", "contract", "arcp", "nsz", "afn")
+
+
+class VectorType(types.Type):  # type: ignore[misc, unused-ignore]
+    """The numba type of a local variable of sixteen float32."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float32x16")
+
+
+vector = VectorType()
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc, unused-ignore]
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, _VECTOR)
+
+
+def _constant(value: float) -> Any:
+    return ir.Constant(_VECTOR, [float(np.float32(value))] * LANES)
+
+
+def _integers(values: Sequence[int]) -> Any:
+    return ir.Constant(ir.VectorType(_INT, len(values)), list(values))
+
+
+def _call(builder: Any, name: str, arguments: Sequence[Any]) -> Any:
+    """A call of LLVM's vector intrinsic `name`."""
+    kind = ir.FunctionType(_VECTOR, [a.type for a in arguments])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, arguments, fastmath=_FLAGS)
+
+
+def _fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return _call(builder, "llvm.fmuladd.v16f32", (a, b, c))
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, kind: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, value=array).data
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
+
+
+@intrinsic
+def load(typing: Any, array: Any, index: Any) -> Any:
+    """array[index : index + 16] of a contiguous float32 array."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _VECTOR)
+        return builder.load(address, align=4)
+
+    return vector(array, types.int64), code
+
+
+@intrinsic
+def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """array[index : index + 16] = value."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _VECTOR)
+        builder.store(arguments[2], address, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, vector), code
+
+
+@intrinsic
+def prefetch(typing: Any, array: Any, index: Any) -> Any:
+    """Ask for the cache line of array[index], to be used soon."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte = ir.IntType(8)
+        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), _INT, _INT, _INT])
+        name = "llvm.prefetch.p0i8"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        builder.call(function, [address, *(ir.Constant(_INT, n) for n in _TO_ALL_CACHES)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), code
+
+
+@intrinsic
+def splat(typing: Any, value: Any) -> Any:
+    """A float32 in all lanes."""
+
+    def code(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), arguments[0], ir.Constant(_INT, 0))
+        return builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), _integers([0] * LANES))
+
+    return vector(types.float32), code
+
+
+@intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c."""
+    return vector(vector, vector, vector), lambda _, builder, __, v: _fma(builder, *v)
+
+
+def _binary(method: str) -> Any:
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        return getattr(builder, method)(*v, flags=_FLAGS)
+
+    return vector(vector, vector), code
+
+
+@intrinsic
+def add(typing: Any, a: Any, b: Any) -> Any:
+    """a + b."""
+    return _binary("fadd")
+
+
+@intrinsic
+def mul(typing: Any, a: Any, b: Any) -> Any:
+    """a * b."""
+    return _binary("fmul")
+
+
+@intrinsic
+def div(typing: Any, a: Any, b: Any) -> Any:
+    """a / b."""
+    return _binary("fdiv")
+
+
+@intrinsic
+def positive(typing: Any, a: Any) -> Any:
+    """max(a, 0); NaN stays NaN."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<=", v[0], _constant(0)), _constant(0), v[0])
+
+    return vector(vector), code
+
+
+@intrinsic
+def where_negative(typing: Any, test: Any, yes: Any, no: Any) -> Any:
+    """Lane by lane: yes where test < 0, else no."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", v[0], _constant(0)), v[1], v[2])
+
+    return vector(vector, vector, vector), code
+
+
+# 2**x on [0, 1): the series of exp(x log 2), whose tail beyond x**7 is under 2e-7.
+_EXP2 = [math.log(2) ** n / math.factorial(n) for n in range(8)]
+
+
+@intrinsic
+def exp_minus(typing: Any, a: Any) -> Any:
+    """exp(-|a|), right to 1e-6 for |a| < 10; from |a| = 87 on it stays exp(-87). NaN stays NaN."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        size = _call(builder, "llvm.fabs.v16f32", v)
+        small = builder.fcmp_ordered(">", size, _constant(87))
+        size = builder.select(small, _constant(87), size)
+        x = builder.fmul(size, _constant(-1 / math.log(2)), flags=_FLAGS)
+        whole = _call(builder, "llvm.floor.v16f32", (x,))
+        rest = builder.fsub(x, whole, flags=_FLAGS)
+        result = _constant(_EXP2[-1])
+        for coefficient in reversed(_EXP2[:-1]):
+            result = _fma(builder, result, rest, _constant(coefficient))
+        exponent = builder.add(builder.fptosi(whole, _INTS), _integers([127] * LANES))
+        power = builder.bitcast(builder.shl(exponent, _integers([23] * LANES)), _VECTOR)
+        return builder.fmul(result, power, flags=_FLAGS)
+
+    return vector(vector), code
+
+
+def _fold(step: int) -> Callable[..., Any]:
+    """Halve the lanes to be summed in a and in b, and put both into one vector; see `sums`."""
+    low = [
+        i
+        for base in range(0, LANES, 2 * step)
+        for i in (*range(base, base + step), *range(base + 16, base + 16 + step))
+    ]
+    high = [i + step for i in low]
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        left = builder.shuffle_vector(v[0], v[1], _integers(low))
+        right = builder.shuffle_vector(v[0], v[1], _integers(high))
+        return builder.fadd(left, right, flags=_FLAGS)
+
+    return code
+
+
+@intrinsic
+def fold8(typing: Any, a: Any, b: Any) -> Any:
+    """Eight partial sums each of a and b."""
+    return vector(vector, vector), _fold(8)
+
+
+@intrinsic
+def fold4(typing: Any, a: Any, b: Any) -> Any:
+    """Four partial sums each of the two in a and the two in b, interleaved."""
+    return vector(vector, vector), _fold(4)
+
+
+@intrinsic
+def fold2(typing: Any, a: Any, b: Any) -> Any:
+    """Two partial sums each of the four in a and the four in b, interleaved."""
+    return vector(vector, vector), _fold(2)
+
+
+@intrinsic
+def fold1(typing: Any, a: Any, b: Any) -> Any:
+    """The sums of the eight in a and the eight in b: lane i holds argument bit-reverse(i) of `fold8`."""
+    return vector(vector, vector), _fold(1)
