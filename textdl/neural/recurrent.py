@@ -65,7 +65,7 @@ class Config:
     """The highest rate of the schedule."""
     warmup: float = 0.03
     """Share of training during which the rate rises."""
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     """AdamW's, on matrices."""
     clip: float = 1.0
     """The gradient is scaled down to this norm."""
@@ -117,7 +117,7 @@ def _choose(config: Config, tokens: int, vocab_size: int) -> _Chosen:
     embedding = config.embedding_size or (128 if tokens < 100_000 else 256)
     return _Chosen(
         embedding_size=embedding,
-        hidden_size=config.hidden_size or embedding,
+        hidden_size=config.hidden_size or embedding * 3 // 2,
         bptt=config.bptt or (128 if config.context == "line" else 64 if vocab_size < 1000 else 35),
         learning_rate=config.learning_rate or 4e-3,
         epochs=config.epochs or min(40.0, max(2.0, round(10e6 / tokens))),

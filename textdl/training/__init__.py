@@ -1,0 +1,1 @@
+import textdl.layers  # noqa: F401  (before torch: it sets how torch's threads wait)
