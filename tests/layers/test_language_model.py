@@ -170,8 +170,8 @@ def test_damage_is_named(tmp_path):
 
 
 def test_describe_counts_tied_weights_once():
-    # E 12 * 8, bias 12, four gates of 8 * 8 + 8 * 8 + 8 + 8
-    assert make().describe()["size"] == 96 + 12 + 4 * (64 + 64 + 16)
+    # E 12 * 8, bias 12, projection 8 * 8, four gates of 8 * 8 + 8 * 8 + 8 + 8
+    assert make().describe()["size"] == 96 + 12 + 64 + 4 * (64 + 64 + 16)
 
 
 def test_padded():

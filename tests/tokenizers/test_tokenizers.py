@@ -26,7 +26,9 @@ def sp() -> dict[str, SentencePieceTokenizer]:
     return {model: train(TEXT, vocab_size=400, model=model)[0] for model in ("unigram", "bpe")}
 
 
-@pytest.fixture(params=["char", "word", "whitespace", "jieba", "jieba,hmm=no", "word,lower=yes", "sp unigram", "sp bpe"])
+@pytest.fixture(
+    params=["char", "word", "whitespace", "jieba", "jieba,hmm=no", "word,lower=yes", "sp unigram", "sp bpe"]
+)
 def tokenizer(request: pytest.FixtureRequest, sp: dict[str, SentencePieceTokenizer]) -> Tokenizer:
     name = request.param
     return sp[name.removeprefix("sp ")] if name.startswith("sp ") else create(name)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from textdl.encoded import EOS, UNK, Encoded
 from textdl.protocols import Run
-from textdl.training.batching import TextCut, TrainingBatches, head, line_batches, replace_rare, stream_batches
+from textdl.training.batching import TextCut, TrainingBatches, line_batches, replace_rare, sample, stream_batches
 
 V = 9
 texts = st.lists(st.lists(st.integers(3, V - 1), max_size=12), min_size=1, max_size=20).map(
@@ -107,7 +107,16 @@ def test_what_was_decided_about_unknown_words_is_said(lines, rate, note):
     assert note in run.notes[0]
 
 
-def test_head():
-    text = Encoded.from_lines([[3, 4], [], [5, 6, 7]], V)
-    assert [len(head(text, n)) for n in (3, 4, 7, 8, 100)] == [1, 2, 2, 3, 3]
-    assert head(text, 2).tokens == 1  # not even one line fits: the beginning of it
+def test_a_sample_comes_from_all_over_the_text():
+    text = Encoded.from_lines([[3, 4, 5]] * 500 + [[6]] * 1000, V)  # 2000 + 2000 predictions
+    part = sample(text, 400)
+    assert 300 <= part.tokens + len(part) <= 400
+    counts = part.counts()
+    assert counts[6] * 2 == pytest.approx(counts[3] * 4, rel=0.2)  # as much from either half
+    assert sample(text, 4000) is text
+
+
+@given(texts, st.integers(1, 60))
+def test_a_sample_is_never_empty_and_seldom_too_long(text, tokens):
+    part = sample(text, tokens)
+    assert 1 <= part.tokens + len(part) <= max(tokens, 2)

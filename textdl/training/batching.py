@@ -30,6 +30,9 @@ _POOL = 64
 _ENOUGH_UNKNOWN = 20
 """Tokens of <unk> from which its probability can be learnt without replacing anything."""
 
+_BLOCKS = 32
+"""Places from which a sample is taken."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -154,10 +157,19 @@ def replace_rare(text: Encoded, rare: NDArray[np.bool_], rate: float, rng: np.ra
     return replace(text, ids=ids)
 
 
-def head(text: Encoded, tokens: int) -> Encoded:
-    """The first lines of a text, so many tokens and line ends at most; a first line that is longer is cut."""
+def sample(text: Encoded, tokens: int) -> Encoded:
+    """About so many tokens and line ends at most, in blocks of lines from all over the text; always the same ones."""
     ends = text.offsets[1:] + np.arange(1, len(text) + 1)
-    lines = int(np.searchsorted(ends, tokens, side="right"))
-    if lines == 0 and len(text) > 0:
+    total = int(ends[-1])
+    if tokens >= total:
+        return text
+    rows: list[Ints] = []
+    for block in range(_BLOCKS):
+        first = int(np.searchsorted(ends, block * total // _BLOCKS, side="right"))
+        before = int(ends[first - 1]) if first > 0 else 0
+        last = int(np.searchsorted(ends, before + tokens / _BLOCKS, side="right"))
+        rows.append(np.arange(first, last))
+    chosen = np.unique(np.concatenate(rows))
+    if len(chosen) == 0:  # lines too long for that: the beginning of the first one
         return Encoded.from_lines([text.line(0)[: max(1, tokens - 1)]], text.vocab_size)
-    return text.lines(0, lines)
+    return text.select(chosen)

@@ -73,7 +73,7 @@ class Plan:
 
 
 class Validate(Protocol):
-    """Mean nats per token over the first so many tokens of the validation text; None: all of it."""
+    """Mean nats per token over a sample of so many tokens of the validation text; None: all of it."""
 
     tokens: int
     """How many there are."""

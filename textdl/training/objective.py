@@ -9,7 +9,7 @@ from torch import Tensor
 
 from textdl.encoded import Encoded
 from textdl.layers.language_model import Network, States
-from textdl.training.batching import Batch, TextCut, head
+from textdl.training.batching import Batch, TextCut, sample
 
 
 def next_token_loss(network: Network, batch: Batch, state: States | None) -> tuple[Tensor, States]:
@@ -52,8 +52,8 @@ class Validation:
         self.tokens = text.tokens + len(text)
 
     def __call__(self, tokens: int | None = None) -> float:
-        """On the first so many tokens; None: on all."""
-        text = self._text if tokens is None else head(self._text, tokens)
+        """On a sample of so many tokens; None: on all."""
+        text = self._text if tokens is None else sample(self._text, tokens)
         nats: float = mean_nats(self._network, self._cut(text))
         return nats
 
