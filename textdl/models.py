@@ -259,6 +259,7 @@ def train(
     made = _tokenizer(tokenizer, text, run)
     with run.timing("encoding"):
         vocab, data = count(_watched(made.encode_lines(text), run), made.inventory)
+    with run.timing("vocabulary"):
         least = entry.min_count if min_count is None else min_count
         left_out: dict[str, int] = {}
         if made.inventory is not None:
@@ -266,6 +267,7 @@ def train(
         else:
             keep = None if keep_punctuation else entry.keep
             vocab, data, left_out = cut(vocab, data, min_count=least, max_size=max_vocab, keep=keep)
+    with run.timing("encoding"):
         watched = vocab.encode_lines(made.encode_lines(held)) if held is not None else None
     with run.timing("speller"):
         speller = Speller.fit(rarest(vocab, left_out), vocab.pieces, single_code_point=made.spec.startswith("char"))
@@ -285,6 +287,7 @@ def train(
         "vocabulary": {"size": len(vocab), "fingerprint": vocab.fingerprint},
         "corpus": {"name": text.name, "fingerprint": text.fingerprint, "unit": text.unit},
         "ledger": text.ledger.to_dict(),
+        "train_seconds": round(sum(run.seconds.get(s, 0.0) for s in ("counting", "estimating", "training")), 3),
         "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
         "figures": run.figures,
         "notes": run.notes,

@@ -22,6 +22,7 @@ from textdl.cli.options import (
     since_start,
 )  # fmt: skip
 from textdl.cli.output import TerminalRun, say, write_json
+from textdl.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Train a model on raw text.")
 
@@ -32,6 +33,9 @@ def ngram(
     output: Output,
     order: Annotated[int, typer.Option(help="Length of the longest n-gram.")] = 5,
     smoothing: Annotated[str, typer.Option(help="kneser-ney: interpolated modified Kneser-Ney.")] = "kneser-ney",
+    prune: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="By order from 1: drop n-grams seen so often or less; 0,0,1.")
+    ] = None,
     arpa: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write an ARPA file (.gz: compressed).")
     ] = None,
@@ -47,6 +51,7 @@ def ngram(
     return _train(
         "ngram", corpus, output, quiet=quiet, json=json, arpa=arpa, tokenizer=tokenizer, min_count=min_count,
         max_vocab=max_vocab, encoding=encoding, seed=seed, order=order, smoothing=smoothing,
+        prune=_thresholds(prune),
     )  # fmt: skip
 
 
@@ -118,6 +123,15 @@ def rnn(
         embedding_size=embedding_size, hidden_size=hidden_size, layers=layers, dropout=dropout,
         batch_size=batch_size, bptt=bptt, learning_rate=learning_rate, epochs=epochs, patience=patience,
     )  # fmt: skip
+
+
+def _thresholds(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise UsageError(f"--prune takes counts separated by commas, such as 0,0,1; got {text!r}")
+    return tuple(map(int, parts))
 
 
 def _train(

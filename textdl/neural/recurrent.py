@@ -5,7 +5,7 @@
     P(w_{t+1}) = softmax(E P h_t + b)
 
 With `tied`, input and output share the one matrix E, and P is a matrix of its own (Press and Wolf 2017; Inan et
-al. 2017). Without P the cell must speak the language of its input: by character that cost 0.15 nats. Dropout is locked over time (Gal and Ghahramani
+al. 2017). Without P the cell must speak the language of its input: by character that cost 0.1 nats. Dropout is locked over time (Gal and Ghahramani
 2016) on embeddings, between layers and on outputs. The bias b begins as the logarithm of the frequencies, so
 training starts from the unigram model.
 
@@ -114,12 +114,12 @@ class _Chosen:
 
 def _choose(config: Config, tokens: int, vocab_size: int) -> _Chosen:
     """tokens: predictions in an epoch."""
-    embedding = config.embedding_size or (128 if tokens < 100_000 else 256)
+    few = vocab_size < 1000  # characters, not words
     return _Chosen(
-        embedding_size=embedding,
-        hidden_size=config.hidden_size or embedding * 3 // 2,
-        bptt=config.bptt or (128 if config.context == "line" else 64 if vocab_size < 1000 else 35),
-        learning_rate=config.learning_rate or (8e-3 if vocab_size < 1000 else 4e-3),
+        embedding_size=config.embedding_size or (128 if few or tokens < 100_000 else 256),
+        hidden_size=config.hidden_size or (192 if tokens < 100_000 else 384),
+        bptt=config.bptt or (128 if config.context == "line" else 64 if few else 35),
+        learning_rate=config.learning_rate or (8e-3 if few else 4e-3),
         epochs=config.epochs or min(40.0, max(2.0, round(10e6 / tokens))),
     )
 
