@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch is loaded; tests run in as many processes as there are cores
+
+import textdl.layers  # noqa: F401  (also before torch: how its threads wait)
 
 
 def chatter(lines: int, seed: int = 0) -> list[str]:
