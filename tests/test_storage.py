@@ -41,10 +41,6 @@ def test_a_second_save_replaces_the_first_and_leaves_open_maps_alone(tmp_path: P
     assert len(list((tmp_path / "m").rglob("weights*.npy"))) == 1
 
 
-class Killed(BaseException):
-    """Like kill -9: nothing may be cleaned up."""
-
-
 def test_a_failed_save_leaves_the_old_model(tmp_path: Path) -> None:
     write(tmp_path / "m", 1)
     with pytest.raises(ZeroDivisionError), saving(tmp_path / "m", {}) as out:
@@ -70,6 +66,35 @@ def test_what_a_killed_save_left_is_cleared_by_the_next(tmp_path: Path, monkeypa
     assert not (directory / "old.npy").exists()
     assert not (directory / ".unfinished").exists()
     assert Reader(directory).config["value"] == 3
+
+
+def test_saving_again_and_again_from_what_was_loaded(tmp_path: Path) -> None:
+    write(tmp_path / "m", 1)
+    for generation in (2, 3, 4):
+        reader = Reader(tmp_path / "m")
+        array = reader.array("weights.npy")
+        with saving(tmp_path / "m", reader.card) as out:
+            out.array("weights.npy", array)
+        assert Reader(tmp_path / "m").config["generation"] == generation
+        assert array.tolist() == [1] * 4
+    Reader(tmp_path / "m").verify()
+
+
+def test_nothing_is_removed_once_the_new_model_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "m", 1)
+    replace = os.replace
+
+    def interrupted(source: Path, target: Path) -> None:
+        replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "m", 2)
+    monkeypatch.undo()
+    assert Reader(tmp_path / "m").array("weights.npy").tolist() == [2] * 4
+    write(tmp_path / "m", 3)
+    assert len(list((tmp_path / "m").rglob("weights*.npy"))) == 1
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
@@ -138,3 +163,5 @@ def test_another_format_says_so(tmp_path: Path) -> None:
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match="format 99; this textdl reads format 1"):
         Reader(tmp_path / "m")
+    with pytest.raises(ModelError, match="format 99"):
+        check_output(tmp_path / "m")

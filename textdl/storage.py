@@ -4,7 +4,8 @@ config.json names every other file with its size and sha256. A save writes all f
 old model does not use, makes them durable, and then replaces config.json: that one rename is the
 moment the new model exists; the old model's files are removed afterwards. A process that has them
 open as memory maps is not disturbed. While a save goes on, `.unfinished` names the files it has
-begun, so that the next save can clear away what a killed one left. Files of other origin stay.
+begun and those it replaces, so that the next save can clear away what a killed one left. Files of
+other origin stay.
 
 Only JSON, text, .npy and safetensors are written and read. No pickle.
 """
@@ -58,6 +59,7 @@ def check_output(directory: Path) -> None:
 
     Raises:
         UsageError: it is a file, cannot be written, or holds something that is not a textdl model.
+        ModelError: it holds a model that this textdl cannot read, and so will not replace.
     """
     if directory.exists() and not directory.is_dir():
         raise UsageError(f"{directory} is a file; -o takes a directory. Choose another name.")
@@ -66,6 +68,8 @@ def check_output(directory: Path) -> None:
             f"{directory} is not empty and is not a textdl model, so it is left alone. "
             "Choose a new directory or empty it yourself."
         )
+    if (directory / _CONFIG).exists():
+        _read_config(directory)
     parent = directory if directory.is_dir() else next(p for p in directory.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise UsageError(f"{directory} cannot be made: {parent} is not a directory one may write to.")
@@ -133,29 +137,35 @@ def saving(directory: Path, config: dict[str, Any]) -> Iterator[Writer]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         old = _read_config(directory) if (directory / _CONFIG).exists() else None
-        stale = _journal(directory) | ({entry["file"] for entry in old["files"].values()} if old else set())
-        (directory / _UNFINISHED).touch()
+        old_files = {entry["file"] for entry in old["files"].values()} if old else set()
+        left = _journal(directory)  # by saves that were killed
+        _write_journal(directory, left | old_files)
         out = Writer(directory, int(old["generation"]) + 1 if old else 1)
     except OSError as error:
         raise ModelError(f"cannot save to {directory}: {error.strerror or error}. Nothing was saved.") from error
+    temporary = directory / f"{_CONFIG}.new"
     try:
         yield out
         out._seal()
-        document = {"textdl_format": FORMAT, "generation": out._generation, **config, "files": out.files}
-        temporary = directory / f"{_CONFIG}.new"
+        document = {**config, "textdl_format": FORMAT, "generation": out._generation, "files": out.files}
         temporary.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
         _fsync(temporary)
-        os.replace(temporary, directory / _CONFIG)
-        _fsync(directory)
+        for folder in {(directory / entry["file"]).parent for entry in out.files.values()} | {directory}:
+            _fsync(folder)
     except BaseException as error:
-        _remove(directory, {entry["file"] for entry in out.files.values()} | {f"{_CONFIG}.new", _UNFINISHED})
+        _remove(directory, {entry["file"] for entry in out.files.values()} | {temporary.name})
         if new:
             shutil.rmtree(directory, ignore_errors=True)
+        else:
+            _write_journal(directory, left)
         if isinstance(error, OSError):
             was = "the model that was there is unchanged" if old else "nothing was saved"
             raise ModelError(f"cannot save to {directory}: {error.strerror or error}; {was}.") from error
         raise
-    _remove(directory, (stale | {_UNFINISHED}) - {entry["file"] for entry in out.files.values()})
+    os.replace(temporary, directory / _CONFIG)  # from here on the new model exists: nothing of it may be removed
+    _fsync(directory)
+    _remove(directory, (left | old_files) - {entry["file"] for entry in out.files.values()})
+    _write_journal(directory, set())
 
 
 class Reader:
@@ -175,6 +185,8 @@ class Reader:
                 raise ModelError(f"{directory}: training ended before the model was saved. Train it again.")
             raise UsageError(f"{directory} is not a textdl model: it has no config.json.")
         self.config = _read_config(directory)
+        if any(not (directory / entry["file"]).exists() for entry in self.config["files"].values()):
+            self.config = _read_config(directory)  # a save may have replaced the model just now
         for entry in self.config["files"].values():
             path = directory / entry["file"]
             size = path.stat().st_size if path.exists() else None
@@ -197,7 +209,7 @@ class Reader:
     def text(self, name: str) -> str:
         try:
             return self.path(name).read_bytes().decode("utf-8")
-        except UnicodeDecodeError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise self._damaged(name, error) from error
 
     def json(self, name: str) -> Any:
@@ -207,7 +219,10 @@ class Reader:
             raise self._damaged(name, error) from error
 
     def bytes(self, name: str) -> bytes:
-        return self.path(name).read_bytes()
+        try:
+            return self.path(name).read_bytes()
+        except OSError as error:
+            raise self._damaged(name, error) from error
 
     def array(self, name: str, *, mmap: bool = True) -> NDArray[Any]:
         try:
@@ -222,8 +237,13 @@ class Reader:
 
         try:
             return load_file(str(self.path(name)))
-        except (SafetensorError, ValueError) as error:
+        except (SafetensorError, ValueError, OSError) as error:
             raise self._damaged(name, error) from error
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the saver put into config.json, without what storage adds to it."""
+        return {k: v for k, v in self.config.items() if k not in ("textdl_format", "generation", "files")}
 
     def size(self) -> int:
         """Bytes on disk."""
@@ -252,8 +272,12 @@ def _read_config(directory: Path) -> dict[str, Any]:
             f"{path} is of format {config['textdl_format']}; this textdl reads format {FORMAT}. Upgrade textdl or train again."
         )
     files = config.get("files")
-    if not isinstance(files, dict) or not all(
-        isinstance(e, dict) and _inside(e.get("file")) and isinstance(e.get("bytes"), int) for e in files.values()
+    if (
+        not isinstance(config.get("generation"), int)
+        or not isinstance(files, dict)
+        or not all(
+            isinstance(e, dict) and _inside(e.get("file")) and isinstance(e.get("bytes"), int) for e in files.values()
+        )
     ):
         raise ModelError(f"{path} does not list its files: it was damaged. Copy the model again or train it again.")
     return config
@@ -266,6 +290,14 @@ def _journal(directory: Path) -> set[str]:
     except (OSError, ValueError):
         return set()
     return {name for name in names if _inside(name)}
+
+
+def _write_journal(directory: Path, names: set[str]) -> None:
+    """A first save has an empty journal from its beginning; without a save, no names means no journal."""
+    if names or not (directory / _CONFIG).exists():
+        (directory / _UNFINISHED).write_text("".join(f"{name}\n" for name in sorted(names)), "utf-8")
+    else:
+        (directory / _UNFINISHED).unlink(missing_ok=True)
 
 
 def _inside(name: object) -> bool:

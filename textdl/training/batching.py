@@ -158,7 +158,10 @@ def replace_rare(text: Encoded, rare: NDArray[np.bool_], rate: float, rng: np.ra
 
 
 def sample(text: Encoded, tokens: int) -> Encoded:
-    """About so many tokens and line ends at most, in blocks of lines from all over the text; always the same ones."""
+    """About so many tokens and line ends, in blocks of lines from all over the text; always the same ones.
+
+    Lines of any length have their part in it: of one longer than a block, its beginning is taken.
+    """
     ends = text.offsets[1:] + np.arange(1, len(text) + 1)
     total = int(ends[-1])
     if tokens >= total:
@@ -168,8 +171,7 @@ def sample(text: Encoded, tokens: int) -> Encoded:
         first = int(np.searchsorted(ends, block * total // _BLOCKS, side="right"))
         before = int(ends[first - 1]) if first > 0 else 0
         last = int(np.searchsorted(ends, before + tokens / _BLOCKS, side="right"))
-        rows.append(np.arange(first, last))
+        rows.append(np.arange(first, max(last, first + 1)))
     chosen = np.unique(np.concatenate(rows))
-    if len(chosen) == 0:  # lines too long for that: the beginning of the first one
-        return Encoded.from_lines([text.line(0)[: max(1, tokens - 1)]], text.vocab_size)
-    return text.select(chosen)
+    share = max(1, tokens // min(len(chosen), _BLOCKS))  # of a line that is longer than a block, the beginning
+    return Encoded.from_lines((text.line(int(i))[:share] for i in chosen), text.vocab_size)
