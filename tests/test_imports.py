@@ -20,7 +20,8 @@ LAYERS = {  # a layer and what it may import besides the foundation and itself
     "neural": {"layers", "training"},
     "evaluation": set(),
     "generation": set(),
-    "models": {"corpus", "tokenizers", "ngram", "word2vec", "neural", "evaluation", "generation"},
+    "preparation": {"corpus", "tokenizers", "evaluation"},
+    "models": {"preparation", "corpus", "tokenizers", "ngram", "word2vec", "neural", "evaluation", "generation"},
     "cli": {"corpus", "tokenizers", "word2vec", "evaluation", "models"},
 }
 FOUNDATION_ORDER = ["errors", "encoded", "storage", "vocabulary", "protocols", "kernels"]

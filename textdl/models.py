@@ -7,6 +7,7 @@ line and the page know every family; adding one is a line in FAMILIES.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import platform
@@ -16,29 +17,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 import textdl
 from textdl import tokenizers
-from textdl.corpus import Corpus, Ledger, line_fingerprints, mostly_han, open_corpus
+from textdl.corpus import Ledger, open_corpus
 from textdl.corpus.split import line_fingerprint
-from textdl.encoded import EOS, Encoded
+from textdl.encoded import EOS
 from textdl.errors import ModelError, UsageError
 from textdl.evaluation import baselines
 from textdl.evaluation.compare import Comparison
 from textdl.evaluation.compare import compare as compare_results
 from textdl.evaluation.perplexity import Result, measure
 from textdl.evaluation.score import encoded_text
-from textdl.evaluation.spelling import Speller, rarest
-from textdl.evaluation.text import count_text, leaked_lines
+from textdl.evaluation.spelling import Speller
+from textdl.evaluation.text import checked_lines, count_text, leaked_lines
 from textdl.generation.sampling import sample as sample_ids
 from textdl.generation.transforms import transforms
+from textdl.preparation import automatic, prepare
 from textdl.protocols import LanguageModel, Run, ScorePolicy, Tokenizer, WordVectors
 from textdl.storage import Reader, check_output, is_model, saving
-from textdl.vocabulary import Vocabulary, count, cut
+from textdl.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,10 @@ class Family:
     title: str
     min_count: int
     """Types with fewer tokens are cut when the user does not say."""
-    holds_out: bool
-    """Whether training needs held-out text and takes 5 % of the corpus where none is given."""
+    validation: Literal["none", "optional", "needed"]
+    """Whether training looks at held-out text; `needed`: 5 % of the corpus is held out where none is given."""
+    budget: bool
+    """Whether training can be told how long to take."""
     keep: Callable[[str], bool] | None = None
     """Pieces that the family leaves out unless told otherwise."""
 
@@ -60,9 +64,9 @@ def has_letter_or_digit(piece: str) -> bool:
 
 
 FAMILIES = {
-    "ngram": Family("textdl.ngram", "n-gram language model", 1, False),
-    "word2vec": Family("textdl.word2vec", "word vectors", 5, False, has_letter_or_digit),
-    "rnn": Family("textdl.neural.recurrent", "recurrent language model", 2, True),
+    "ngram": Family("textdl.ngram", "n-gram language model", 1, "none", False),
+    "word2vec": Family("textdl.word2vec", "word vectors", 5, "optional", False, has_letter_or_digit),
+    "rnn": Family("textdl.neural.recurrent", "recurrent language model", 2, "needed", True),
 }
 
 
@@ -84,7 +88,7 @@ class Model:
             model.vocab, model.explain = vocab, self._explain
 
     def __repr__(self) -> str:
-        return f"<textdl {FAMILIES[self.family].title}, {self.tokenizer.spec}, {len(self.vocab):,} types>"
+        return f"<textdl {FAMILIES[self.family].title}, {self.tokenizer.spec}, {len(self.vocab.pieces):,} types>"
 
     @property
     def name(self) -> str:
@@ -106,7 +110,8 @@ class Model:
         """Sentences for after training: what was read, what was dropped, how long it took."""
         said = Ledger(**self.card["ledger"]).sentences()
         spent = {stage: seconds for stage, seconds in self.card["seconds"].items() if seconds >= 0.05}
-        said.append("Seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in spent.items()) + ".")
+        if spent:
+            said.append("Seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in spent.items()) + ".")
         if self.card["interrupted"]:
             said.append("Training was stopped by Ctrl-C; this is the model as it was then.")
         if self.directory:
@@ -125,20 +130,23 @@ class Model:
         model: LanguageModel = self.model
         return model
 
-    def encode(self, lines: Iterable[str]) -> Encoded:
-        return self.vocab.encode_lines(self.tokenizer.encode_lines(lines))
-
     def score(self, line: str) -> list[tuple[str, float]]:
         """Each piece of a line, then the line end, with its natural log-probability.
 
         An unknown piece has the closed probability of <unk> plus the cost of its spelling.
         """
-        pieces = [*self.tokenizer.encode(line), "</s>"]
-        scores = np.concatenate(list(self.language_model.score(self.encode([line]), policy=ScorePolicy("line"))))
-        return [
-            (piece, float(score) + (0.0 if last or piece in self.vocab else self.speller.log_prob_unknown(piece)))
-            for piece, score, last in zip(pieces, scores, [False] * (len(pieces) - 1) + [True], strict=True)
-        ]
+        return next(self.score_lines([line]))
+
+    def score_lines(self, lines: Iterable[str]) -> Iterator[list[tuple[str, float]]]:
+        """`score` for every line, with the context that `evaluate` gives: a stream model carries its state on."""
+        pieces = list(self.tokenizer.encode_lines(checked_lines(lines)))
+        scores = np.concatenate([*self.language_model.score(self.vocab.encode_lines(pieces)), np.empty(0, np.float32)])
+        begin = 0
+        for line in pieces:
+            known = [0.0 if piece in self.vocab else self.speller.log_prob_unknown(piece) for piece in line]
+            here = scores[begin : begin + len(line) + 1].tolist()
+            yield [(p, s + k) for p, s, k in zip([*line, "</s>"], here, [*known, 0.0], strict=True)]
+            begin += len(line) + 1
 
     def export_arpa(self, path: str | os.PathLike[str]) -> None:
         """Write an n-gram model in the ARPA format; compressed where the name ends in .gz."""
@@ -211,7 +219,7 @@ def train(
     max_vocab: int | None = None,
     keep_punctuation: bool = False,
     encoding: str = "utf-8",
-    seed: int = 1,
+    seed: int | None = None,
     budget: float | None = None,
     run: Run | None = None,
     **config: Any,
@@ -228,7 +236,7 @@ def train(
         max_vocab: at most so many types.
         keep_punctuation: word2vec only: also train on pieces without a letter or digit.
         encoding: of the files.
-        seed: same seed, same model, where the family promises it.
+        seed: same seed, same model, where the family promises it; None: that of `run`, which is 1.
         budget: seconds for everything from this call to the saved model (rnn).
         run: receives progress, notes and figures.
         config: the family's own settings, e.g. order=3; None means the default.
@@ -236,57 +244,45 @@ def train(
     Raises:
         UsageError, CorpusError: with what was found and what to do.
     """
-    run = run or Run(seed=seed)
+    run = run or Run()
+    run.seed = run.seed if seed is None else seed
     began = time.monotonic()
     entry = _family(family)
     module = import_module(entry.module)
     if output is not None:
         check_output(Path(output))
     if budget is not None:
-        if not entry.holds_out:
+        if not entry.budget:
             raise UsageError(f"--budget is for neural models; {family} takes the time its text takes")
         run.deadline = began + budget - _reserve(budget)
 
     text = open_corpus(corpus, encoding=encoding)
     settings = _config(module.Config, family, config, unit=text.unit)
-    held: Corpus | None = open_corpus(valid, encoding=encoding) if valid is not None else None
-    if held is None and entry.holds_out:
-        text, held = text.hold_out(0.05)
-        run.note(f"no --valid given: {_held_out(text.unit)} is held out to watch training")
-    with run.timing("reading"):
-        text.require_text()
-        lines = line_fingerprints(text)
-    made = _tokenizer(tokenizer, text, run)
-    with run.timing("encoding"):
-        vocab, data = count(_watched(made.encode_lines(text), run), made.inventory)
-    with run.timing("vocabulary"):
-        least = entry.min_count if min_count is None else min_count
-        left_out: dict[str, int] = {}
-        if made.inventory is not None:
-            least = 0  # the tokenizer fixes the vocabulary: nothing is cut
-        else:
-            keep = None if keep_punctuation else entry.keep
-            vocab, data, left_out = cut(vocab, data, min_count=least, max_size=max_vocab, keep=keep)
-    with run.timing("encoding"):
-        watched = vocab.encode_lines(made.encode_lines(held)) if held is not None else None
-    with run.timing("speller"):
-        speller = Speller.fit(rarest(vocab, left_out), vocab.pieces, single_code_point=made.spec.startswith("char"))
-
-    fitted = module.fit(data, settings, valid=watched, run=run)
-
-    text.ledger.tokens, text.ledger.types = data.tokens, len(vocab) - 3
-    text.ledger.cut_types, text.ledger.cut_tokens = len(left_out), sum(left_out.values())
-    text.ledger.lines_held_out = len(watched) if watched is not None and valid is None else 0
+    if valid is not None and entry.validation == "none":
+        raise UsageError(f"--valid is for families that train in steps; {family} counts, and evaluates with `eval`")
+    prepared = prepare(
+        text,
+        tokenizer=tokenizer,
+        valid=open_corpus(valid, encoding=encoding) if valid is not None else None,
+        hold_out=entry.validation == "needed",
+        unit=getattr(settings, "context", text.unit),
+        min_count=entry.min_count if min_count is None else min_count,
+        max_vocab=max_vocab,
+        keep=None if keep_punctuation else entry.keep,
+        run=run,
+    )
+    fitted = module.fit(prepared.data, settings, valid=prepared.valid, run=run)
+    made, vocab, text = prepared.tokenizer, prepared.vocab, prepared.text
     card = {
         "family": family,
         "textdl": textdl.__version__,
         "config": asdict(settings),
         "seed": run.seed,
-        "min_count": least,
+        "min_count": prepared.min_count,
         "tokenizer": {"spec": made.spec, "fingerprint": made.fingerprint, "lossless": made.lossless},
         "vocabulary": {"size": len(vocab), "fingerprint": vocab.fingerprint},
         "corpus": {"name": text.name, "fingerprint": text.fingerprint, "unit": text.unit},
-        "ledger": text.ledger.to_dict(),
+        "ledger": prepared.ledger.to_dict(),
         "train_seconds": round(sum(run.seconds.get(s, 0.0) for s in ("counting", "estimating", "training")), 3),
         "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
         "figures": run.figures,
@@ -295,11 +291,11 @@ def train(
         "describe": fitted.describe(),
         "versions": _versions(),
     }
-    model = Model(family, fitted, made, vocab, card, speller, lines, run.curve)
+    model = Model(family, fitted, made, vocab, card, prepared.speller, prepared.lines, run.curve)
     if output is not None:
         directory = Path(output)
         if run.interrupted and is_model(directory):
-            directory = directory.with_name(directory.name + ".interrupted")
+            directory = _free(directory.with_name(directory.name + ".interrupted"))
         with run.timing("saving"):
             model.save(directory)
     return model
@@ -319,9 +315,10 @@ def load(directory: str | os.PathLike[str]) -> Model:
     fitted = import_module(FAMILIES[family].module).load(reader)
     tokenizer = tokenizers.load(reader)
     speller = Speller.load(reader)
+    curve = [json.loads(line) for line in reader.text("log.jsonl").split("\n") if line]
     if speller is None:
         raise ModelError(f"{directory}: it has no spelling model, so it is not whole. Copy it again or train it again.")
-    model = Model(family, fitted, tokenizer, vocab, reader.config, speller, reader.array("lines.npy"))
+    model = Model(family, fitted, tokenizer, vocab, reader.card, speller, reader.array("lines.npy"), curve)
     model.directory = Path(directory)
     return model
 
@@ -365,7 +362,9 @@ def evaluate(
     for model in loaded:
         _ = model.language_model
     lines = open_corpus(text, encoding=encoding)
-    counts = count_text(lines, tokenizers.create(_auto(lines) if words == "auto" else words))
+    counts = count_text(lines, tokenizers.create(automatic(lines) if words == "auto" else words))
+    for sentence in lines.ledger.sentences()[1:]:
+        run.note(sentence)
     results: list[Result] = []
     simple: list[Result] = []
     for name, model in zip(_names(loaded), loaded, strict=True):
@@ -382,7 +381,7 @@ def evaluate(
                     ("uniform", baselines.uniform(len(model.vocab))),
                     ("unigram", baselines.unigram(model.vocab)),
                 ):
-                    simple.append(measure(base, encoded, counts, name=f"{title} ({name})"))
+                    simple.append(measure(base, encoded, counts, policy=policy, name=f"{title} ({name})"))
     return Evaluation(results, simple)
 
 
@@ -413,12 +412,12 @@ def sample(
     seed: int = 1,
 ) -> list[str]:
     """n texts drawn from a language model, each with its prompt, up to its line end."""
-    texts = [[""] for _ in range(n)]
+    texts = [""] * n
     for row, text in stream(
         model, prompt=prompt, n=n, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
     ):
-        texts[row].append(text)
-    return [parts[-1] for parts in texts]
+        texts[row] = text
+    return texts
 
 
 def stream(
@@ -445,7 +444,7 @@ def stream(
         prefixes=loaded.vocab.encode_lines([pieces]),
     )
     for row in range(n):
-        yield row, prompt
+        yield row, loaded.tokenizer.decode(pieces)
     for token in drawn:
         if token.id != EOS:
             rows[token.row].append(loaded.vocab.piece(token.id))
@@ -503,42 +502,20 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def _free(directory: Path) -> Path:
+    """The directory itself, or the first of its name with a number that does not exist."""
+    taken = (directory.with_name(f"{directory.name}-{i}") for i in itertools.count(2))
+    return directory if not directory.exists() else next(path for path in taken if not path.exists())
+
+
 def _loaded(model: Model | str | os.PathLike[str]) -> Model:
     return model if isinstance(model, Model) else load(model)
-
-
-def _tokenizer(wanted: str | Tokenizer, text: Corpus, run: Run) -> Tokenizer:
-    if not isinstance(wanted, str):
-        return wanted
-    if wanted != "auto":
-        return tokenizers.create(wanted)
-    chosen = _auto(text)
-    run.note(f"tokenizer: {chosen} (the text is {'mostly' if chosen == 'jieba' else 'not mostly'} Chinese)")
-    return tokenizers.create(chosen)
-
-
-def _auto(lines: Iterable[str]) -> str:
-    return "jieba" if mostly_han(lines) else "word"
 
 
 def _names(models: Sequence[Model]) -> list[str]:
     """Distinct names for a table."""
     names = [model.name for model in models]
     return [f"{name} ({i})" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
-
-
-def _watched(pieces: Iterable[list[str]], run: Run) -> Iterator[list[str]]:
-    """Passes tokenized lines through and reports progress."""
-    done = 0
-    for number, line in enumerate(pieces, 1):
-        done += len(line)
-        if number % 256 == 0:
-            run.progress("tokenizing", done, None, "tokens")
-        yield line
-
-
-def _held_out(unit: str) -> str:
-    return "the last 5 % of the text" if unit == "stream" else "5 % of the lines, chosen by their content,"
 
 
 def _reserve(budget: float) -> float:

@@ -38,6 +38,8 @@ class Tokenizer(Protocol):
     """What a user types to get it: `jieba`, `word,lower=yes`, `sp:zh.model`."""
     lossless: bool
     """True when decode(encode(line)) == line for every line, by construction."""
+    single_code_points: bool
+    """Whether every piece is one Unicode code point, so that no spelling needs an end."""
 
     @property
     def fingerprint(self) -> str:

@@ -126,13 +126,18 @@ class _Provisional(dict[str, int]):
         return number
 
 
-def count(pieces: Iterable[Sequence[str]], inventory: Sequence[str] | None = None) -> tuple[Vocabulary, Encoded]:
-    """Count and encode tokenized lines in a single pass; every type is kept.
+def count(
+    pieces: Iterable[Sequence[str]], inventory: Sequence[str] | None = None
+) -> tuple[Vocabulary, Encoded, dict[str, int]]:
+    """Count and encode tokenized lines in a single pass; every type is kept, but for an inventory.
 
     Pieces get provisional ids as they are met; when all are counted, the ids are put into order
     (falling count, then the piece itself) with one array look-up, so text is tokenized only once.
 
     inventory: a fixed list of pieces (SentencePiece): its order stands, and what it lacks is <unk>.
+
+    Returns:
+        The vocabulary, the corpus, and the types that an inventory lacks, with their counts.
     """
     provisional = _Provisional()
     for piece in inventory or ():
@@ -157,7 +162,8 @@ def count(pieces: Iterable[Sequence[str]], inventory: Sequence[str] | None = Non
     table[order] = np.arange(len(order), dtype=np.int32) + len(SPECIALS)
     specials = [counts.sum() - counts[order].sum(), len(lengths), len(lengths)]
     vocab = Vocabulary([types[i] for i in order], np.concatenate((specials, counts[order])))
-    return vocab, Encoded(table[ids] if len(ids) else ids, offsets, len(vocab))
+    lacking = {types[i]: int(counts[i]) for i in np.flatnonzero(table == UNK)}
+    return vocab, Encoded(table[ids] if len(ids) else ids, offsets, len(vocab)), lacking
 
 
 def cut(
@@ -204,11 +210,11 @@ def build(
     max_size: int | None = None,
     inventory: Sequence[str] | None = None,
 ) -> tuple[Vocabulary, Encoded, dict[str, int]]:
-    """`count`, then `cut`: where nothing is cut by an inventory. Returns what `cut` returns."""
-    vocab, encoded = count(pieces, inventory)
-    return (
-        (vocab, encoded, {}) if inventory is not None else cut(vocab, encoded, min_count=min_count, max_size=max_size)
-    )
+    """`count`, then, without an inventory, `cut`. Returns what they return."""
+    vocab, encoded, lacking = count(pieces, inventory)
+    if inventory is not None:
+        return vocab, encoded, lacking
+    return cut(vocab, encoded, min_count=min_count, max_size=max_size)
 
 
 def _blocks(lines: Iterable[Sequence[str]], tokens: int = 1 << 18) -> Iterator[list[Sequence[str]]]:

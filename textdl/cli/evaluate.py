@@ -102,8 +102,7 @@ def score(
     lines = open_corpora([text], encoding=encoding) if text is not None else sentences or []
     everything = []
     rows: list[list[object]] = []
-    for number, line in enumerate(lines, 1):
-        scores = loaded.score(line)
+    for number, (line, scores) in enumerate(zip(lines, loaded.score_lines(lines), strict=True), 1):
         everything.append({"line": line, "nats": -sum(s for _, s in scores), "tokens": [list(pair) for pair in scores]})
         end = len(scores) - 1
         rows += [[number, escape(p) if i < end else p, f"{s:.4f}"] for i, (p, s) in enumerate(scores)]

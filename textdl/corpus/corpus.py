@@ -445,7 +445,7 @@ class _Chain:
 
 
 class _Hashed:
-    """The lines whose share of 1, by content, is in a range."""
+    """The lines whose share of 1, by content, is in a range. What was mended in reading is in the base's ledger."""
 
     def __init__(self, base: Corpus, share_of: Callable[[str], float], limits: Callable[[], tuple[float, float]]):
         self._base, self._share_of, self._limits = base, share_of, limits
@@ -453,7 +453,7 @@ class _Hashed:
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
         low, high = self._limits()
         share_of = self._share_of
-        for batch in self._base._source.batches(ledger):
+        for batch in self._base._source.batches(Ledger()):
             _check_encodable(batch, self._base.name)
             if kept := [line for line in batch if low <= share_of(line) < high]:
                 yield kept
@@ -482,7 +482,7 @@ class _AtLeastOne:
 
 
 class _Block:
-    """Lines start..stop, which depend on how many there are."""
+    """Lines start..stop, which depend on how many there are. What was mended in reading is in the base's ledger."""
 
     def __init__(self, base: Corpus, limits: Callable[[int], tuple[int, int]]):
         self._base, self._limits = base, limits
@@ -490,7 +490,7 @@ class _Block:
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
         start, stop = self._limits(self._base.read().lines)
         at = 0
-        for batch in self._base._source.batches(ledger):
+        for batch in self._base._source.batches(Ledger()):
             if at >= stop:
                 return
             if kept := batch[max(start - at, 0) : stop - at]:

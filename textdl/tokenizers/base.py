@@ -26,6 +26,7 @@ class BaseTokenizer:
     OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {"lower": ("no", "yes"), "normalize": NORMALIZATIONS}
     """Option name to its allowed values, the default first."""
     inventory: Sequence[str] | None = None
+    single_code_points = False
 
     def __init__(self, **options: str) -> None:
         self.options = {key: allowed[0] for key, allowed in self.OPTIONS.items()}

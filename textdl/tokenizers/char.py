@@ -11,6 +11,7 @@ class CharTokenizer(BaseTokenizer):
     """`encode("我 a") == ["我", " ", "a"]`."""
 
     name = "char"
+    single_code_points = True
 
     def _segment(self, line: str) -> list[str]:
         return list(line)
