@@ -209,7 +209,10 @@ class TorchLanguageModel:
     @torch.inference_mode()
     def step(self, state: TorchState, last: Ints) -> tuple[Floats, TorchState]:
         """See protocols.LanguageModel."""
-        hidden, tensors = self.network(self._tensor(np.asarray(last))[:, None], state.tensors)
+        ids = np.asarray(last)
+        if ids.ndim != 1 or (ids.size and not 0 <= ids.min() <= ids.max() < self.vocab_size):
+            raise UsageError(f"step() wants an id below {self.vocab_size} for each history, got {ids!r:.60}.")
+        hidden, tensors = self.network(self._tensor(ids)[:, None], state.tensors)
         return self.network.softmax.log_probabilities(hidden[:, 0]).cpu().numpy(), TorchState(tensors)
 
     # ------------------------------------------------------------------ description and files

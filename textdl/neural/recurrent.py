@@ -5,7 +5,7 @@
     P(w_{t+1}) = softmax(E P h_t + b)
 
 With `tied`, input and output share the one matrix E, and P is a matrix of its own (Press and Wolf 2017; Inan et
-al. 2017). Without P the cell must speak the language of its input: by character that cost 0.1 nats. Dropout is locked over time (Gal and Ghahramani
+al. 2017). Without P the cell must speak the language of its input: by character that cost 0.07 nats. Dropout is locked over time (Gal and Ghahramani
 2016) on embeddings, between layers and on outputs. The bias b begins as the logarithm of the frequencies, so
 training starts from the unigram model.
 
