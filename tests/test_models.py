@@ -208,7 +208,15 @@ def test_a_prompt_that_is_lost_in_tokenizing_is_shown_as_the_model_sees_it(engli
         (lambda: textdl.train("ngram", (line for line in ["a"])), TextTypeError, "generator"),
         (lambda: textdl.train("ngram", ["a b"], budget=9.0), UsageError, "--budget is for neural models"),
         (lambda: textdl.train("word2vec", ["a b c"]), CorpusError, "min-count"),
+        (lambda: textdl.train("ngram", ["a"], order="5"), UsageError, "--order '5': expected int"),
+        (lambda: textdl.train("rnn", ["a"], hidden_size="5"), UsageError, "--hidden-size '5'"),
+        (lambda: textdl.train("rnn", ["a"], budget="1s"), UsageError, "--budget '1s'"),
+        (lambda: textdl.train("ngram", ["a"], tokenizer=5), UsageError, "a name such as 'jieba'"),
+        (lambda: textdl.train("ngram", ["a"], seed=-1), UsageError, "--seed -1"),
+        (lambda: textdl.train("ngram", ["a"], min_count="a"), UsageError, "--min-count 'a'"),
         (lambda: textdl.load("missing"), UsageError, "no such model"),
+        (lambda: textdl.load(None), UsageError, "takes the directory of a model"),
+        (lambda: textdl.sample(textdl.train("ngram", ["a"]), prompt="a\nb"), UsageError, "line feed"),
     ],
 )
 def test_wrong_use_is_one_clear_sentence(call: Any, error: type[Exception], message: str) -> None:

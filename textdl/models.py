@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -192,6 +192,8 @@ class Model:
     def similar(self, *words: str, k: int = 10) -> list[tuple[str, float]]:
         """The k words nearest by cosine to a word, or to the centroid of several."""
         vectors = self.vectors
+        if not words or not all(isinstance(word, str) for word in words):
+            raise UsageError(f"similar takes words, such as similar('cat', 'dog'); got {words!r:.60}")
         ids = [self.word_id(word) for word in words]
         rows = np.asarray(vectors.vectors)[ids]
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -246,6 +248,11 @@ def train(
     """
     run = run or Run()
     run.seed = run.seed if seed is None else seed
+    for name, value in (("seed", run.seed), ("min_count", min_count), ("max_vocab", max_vocab)):
+        if value is not None and (not isinstance(value, int) or not 0 <= value < 1 << 63):
+            raise UsageError(f"{_option(name)} {value!r}: expected a whole number from 0 up")
+    if budget is not None and not (isinstance(budget, int | float) and budget > 0):
+        raise UsageError(f"--budget {budget!r}: expected a number of seconds above 0")
     began = time.monotonic()
     entry = _family(family)
     module = import_module(entry.module)
@@ -307,6 +314,8 @@ def load(directory: str | os.PathLike[str]) -> Model:
     Raises:
         UsageError: it is not a textdl model; ModelError: it is a damaged or unfinished one.
     """
+    if not isinstance(directory, str | os.PathLike):
+        raise UsageError(f"load takes the directory of a model, got {directory!r:.60}")
     reader = Reader(Path(directory))
     family = reader.config.get("family")
     if family not in FAMILIES:
@@ -433,7 +442,7 @@ def stream(
 ) -> Iterator[tuple[int, str]]:
     """`sample` as it goes: (row, the whole text of the row so far) after every token."""
     loaded = _loaded(model)
-    pieces = loaded.tokenizer.encode(prompt)
+    pieces = loaded.tokenizer.encode(next(checked_lines([prompt])))
     rows = [list(pieces) for _ in range(n)]
     drawn = sample_ids(
         loaded.language_model,
@@ -463,6 +472,11 @@ def _family(name: str) -> Family:
 def _config(cls: Any, family: str, given: Mapping[str, Any], unit: str) -> Any:
     """The family's Config. A family that can read lines or a stream takes what the corpus is."""
     known = {field.name for field in fields(cls)}
+    kinds: dict[Any, Any] = {int: int, float: (int, float), str: str, bool: bool}
+    for name, hint in get_type_hints(cls).items():
+        wanted = tuple(kinds[part] for part in (get_args(hint) or (hint,)) if part in kinds)
+        if wanted and given.get(name) is not None and not any(isinstance(given[name], kind) for kind in wanted):
+            raise UsageError(f"{_option(name)} {given[name]!r}: expected {hint if get_args(hint) else hint.__name__}")
     given = {"context": unit, **given} if "context" in known and given.get("context") is None else given
     if unknown := sorted(set(given) - known):
         raise UsageError(f"{family} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
@@ -500,6 +514,10 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
         "refusals": comparison.refusals,
         "labels": comparison.labels,
     }
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _free(directory: Path) -> Path:

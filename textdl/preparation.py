@@ -71,6 +71,8 @@ def prepare(
         CorpusError: no text, or too little to hold some out.
         UsageError: an impossible tokenizer or vocabulary size.
     """
+    if not isinstance(tokenizer, str | Tokenizer):
+        raise UsageError(f"tokenizer: expected a name such as 'jieba' or a Tokenizer, got {tokenizer!r:.60}")
     if max_vocab is not None and max_vocab < 1:
         raise UsageError(f"--max-vocab {max_vocab}: a vocabulary has at least one type")
     if min_count < 1:
@@ -93,6 +95,11 @@ def prepare(
             min_count = 1
             if max_vocab is not None or keep is not None:
                 run.note(f"{made.spec} has a vocabulary of its own, of which nothing is cut")
+    if not vocab.pieces:
+        raise CorpusError(
+            f"{text.name}: every type is cut, for the most frequent occurs {max(left_out.values(), default=0):,} times. "
+            f"Lower --min-count {min_count}."
+        )
     with run.timing("encoding"):
         watched = vocab.encode_lines(made.encode_lines(valid)) if valid is not None else None
     with run.timing("speller"):

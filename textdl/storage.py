@@ -193,7 +193,7 @@ class Reader:
             if size != entry["bytes"]:
                 found = "is missing" if size is None else f"has {size:,} bytes"
                 raise ModelError(
-                    f"{directory}: {entry['file']} {found}, config.json says {entry['bytes']:,}: "
+                    f"{directory}: {entry['file']} {found}, config.json says {entry['bytes']:,} bytes: "
                     "the model is damaged. Copy it again or train it again."
                 )
 

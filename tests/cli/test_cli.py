@@ -174,11 +174,16 @@ def wrong(tmp_path: Path) -> Path:
         (["train", "rnn", "ok.txt", "-o", "m", "--budget", "soon"], 2, "--budget takes a time"),
         (["train", "rnn", "ok.txt", "-o", "m", "--cell", "lsmt"], 2, "lstm"),
         (["train", "ngram", "ok.txt"], 2, "Missing option"),
+        (["train", "ngram", "ok.txt", "-o", "m", "--arpa", "thesis"], 2, "--arpa thesis: expected a file"),
+        (["train", "ngram", "ok.txt", "-o", "m", "--min-count", "999"], 1, "every type is cut"),
+        (["train", "ngram", "ok.txt", "-o", "m", "--prune", "x"], 2, "--prune takes counts"),
+        (["train", "rnn", "ok.txt", "-o", "m", "--seed", "-1"], 2, "--seed -1"),
+        (["train", "rnn", "ok.txt", "-o", "m", "--valid", "blank.txt"], 1, "only blank lines"),
         (["eval", "missing", "--text", "ok.txt"], 2, "no such model"),
         (["eval", "thesis", "--text", "ok.txt"], 2, "has no config.json"),
         (["eval", "ok.txt", "--text", "ok.txt"], 2, "is a file"),
         (["sample", "thesis"], 2, "has no config.json"),
-        (["score", "thesis"], 2, "give sentences to score"),
+        (["score", "thesis"], 2, "give either sentences to score"),
         (["compare", "ok.txt", "ok.txt"], 2, "neither a model directory nor"),
         (["similar", "thesis", "word"], 2, "has no config.json"),
         (["info", "thesis"], 2, "has no config.json"),
@@ -214,6 +219,19 @@ def test_a_model_truncated_half_way(models: Path, wrong: Path) -> None:
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
         assert "the model is damaged" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_while_reading(tmp_path: Path) -> None:
+    arguments = [str(COMMAND), "train", "ngram", "-", "-o", str(tmp_path / "m")]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped by Ctrl-C" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "m").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -140,7 +140,7 @@ def test_report_card():
     assert next(row for row in table.rows if row[0] == "l")[9:11] == ["1.2 M", "2.0"]
     text = "\n".join(table.footnotes)
     assert "* mle gives 6 of 28 tokens probability 0, so its total is infinite; not ranked." in text
-    assert "l was trained on 2 of the 5 lines of this text: its figures are too good." in text
+    assert "l was trained on 2 of the 5 lines of this text (40.0%), which flatters it." in text
     assert "not a probability of the text" in text
     assert "Upper bound, for only one segmentation of the text is scored: w." in text
     assert "Context: line." in text

@@ -20,8 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from textdl.cli.app import app
     from textdl.errors import TextdlError
 
-    try:
-        result = app(list(arguments) if arguments is not None else None, standalone_mode=False)
+    command = typer.main.get_command(app)
+    try:  # not app(...), which answers Ctrl-C and closed pipes itself
+        with command.make_context("textdl", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            result = command.invoke(context)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except typer.Exit as end:
@@ -30,23 +32,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         getattr(error, "show", lambda: None)()
         return error.exit_code
     except TextdlError as error:
-        print(f"textdl: {error}", file=sys.stderr)
-        return error.exit_code
+        return _failed(error, error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        print("\ntextdl: stopped by Ctrl-C; nothing was saved", file=sys.stderr)
+        print("\ntextdl: stopped by Ctrl-C; what was saved before is as it was", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return _reader_left()
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # typer turns it into exit code 1
-            return _reader_left()
-        raise
     except MemoryError:
-        print("textdl: out of memory; use less text, a smaller model or a larger --min-count", file=sys.stderr)
-        return 1
+        return _failed("out of memory; use less text, a smaller model or a larger --min-count")
     except OSError as error:
-        print(f"textdl: {error.filename or 'input/output'}: {error.strerror or error}", file=sys.stderr)
-        return 1
+        return _failed(f"{error.filename or 'input/output'}: {error.strerror or error}")
+    except Exception as error:
+        if os.environ.get("TEXTDL_TRACEBACK"):
+            raise
+        first = str(error).strip().split("\n")[0]
+        return _failed(f"unexpected {type(error).__name__}: {first} (TEXTDL_TRACEBACK=1 shows where; please report it)")
+
+
+def _failed(why: object, code: int = 1) -> int:
+    print(f"textdl: {why}", file=sys.stderr)
+    return code
 
 
 def _reader_left() -> int:

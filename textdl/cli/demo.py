@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -101,6 +102,8 @@ def demo(
     table(["model", "text"], rows)
     sys.stdout.flush()
     say(f"\nDone in {time.monotonic() - began:.0f} s. Everything is in {root}/. Next, try:")
+    if shutil.which("textdl") is None:
+        say(f"  source {Path(sys.executable).parent / 'activate'}")
     for line in (
         f"textdl similar {root}/vectors {scene.words[1]}",
         f"textdl sample {root}/lstm --prompt {scene.prompt} -n 5 --temperature 0.7",

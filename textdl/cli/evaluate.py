@@ -97,7 +97,7 @@ def score(
     from textdl.vocabulary import escape
 
     if (text is None) == (not sentences):
-        raise UsageError("give sentences to score, or --text FILE; not both")
+        raise UsageError("give either sentences to score or --text FILE")
     loaded = textdl.load(model)
     lines = open_corpora([text], encoding=encoding) if text is not None else sentences or []
     everything = []

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textdl.errors import UsageError
 from textdl.protocols import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def say(text: str = "") -> None:
@@ -24,27 +27,50 @@ def say(text: str = "") -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
-    """A table on a terminal, TSV in a pipe. Cells that look like numbers are set flush right."""
+    """A table on a terminal, TSV in a pipe. Numbers are flush right and never broken over lines."""
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         print("\t".join(columns))
         for row in cells:
             print("\t".join(cell.replace("\t", " ") for cell in row))
         return
-    from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.console import Console
+
+    console = Console()
+    if title:
+        console.print(title, highlight=False, markup=False)
+    numbers = [_is_number(row[i] for row in cells) for i in range(len(columns))]
+    widths = [max(cell_len(row[i]) for row in [list(columns), *cells]) + 2 for i in range(len(columns))]
+    if sum(widths) <= console.width or numbers.count(True) < 4:
+        _draw(console, columns, cells, numbers)
+        return
+    # too wide: figures become rows, and as many models stand side by side as there is room for
+    room = max(
+        1,
+        (console.width - max(map(cell_len, columns)) - 2) // (max(cell_len(cell) for row in cells for cell in row) + 2),
+    )
+    for start in range(0, len(cells), room):
+        part = cells[start : start + room]
+        turned = [[column, *(row[i] for row in part)] for i, column in enumerate(columns)]
+        _draw(console, turned[0], turned[1:], [False] + [True] * len(part))
+
+
+def _is_number(cells: Iterable[str]) -> bool:
+    return all(cell.lstrip("-+±")[:1].isdigit() or cell in ("", "-", "–", "—") for cell in cells)
+
+
+def _draw(console: Console, columns: Sequence[str], cells: Sequence[Sequence[str]], numbers: Sequence[bool]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
-    for i, column in enumerate(columns):
-        right = bool(cells) and all(
-            row[i] == "" or row[i].lstrip("-+±")[:1].isdigit() or row[i] in "–—" for row in cells
-        )
-        drawn.add_column(column, justify="right" if right else "left", overflow="fold")
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column, number in zip(columns, numbers, strict=True):
+        drawn.add_column(Text(column), justify="right" if number else "left", no_wrap=number, overflow="fold")
     for row in cells:
         drawn.add_row(*map(Text, row))
-    Console().print(drawn)
+    console.print(drawn)
 
 
 def write_json(value: Any, file: str) -> None:

@@ -42,7 +42,9 @@ def train(
     if not quiet:
         for note in notes:
             say(f"note: {note}")
-        say(f"{len(made.inventory or ()):,} pieces written; use them with --tokenizer sp:{path}")
+        say(
+            f"{len(made.inventory or ()):,} pieces (3 more stand for specials) written; use them with --tokenizer sp:{path}"
+        )
     return 0
 
 

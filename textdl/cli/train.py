@@ -144,6 +144,8 @@ def _train(
     from textdl.corpus import open_corpora
 
     run = TerminalRun(quiet=quiet, seed=seed)
+    if arpa is not None and (arpa.is_dir() or not arpa.absolute().parent.is_dir()):
+        raise UsageError(f"--arpa {arpa}: expected a file in a directory that exists")
     if settings.get("valid"):
         settings["valid"] = open_corpora([settings["valid"]], encoding=settings["encoding"])
     source = open_corpora(corpus, encoding=settings["encoding"])

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from textdl.cli.options import JsonFile
+from textdl.cli.options import JsonFlag
 from textdl.cli.output import say, table, write_json
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate and export word vectors.")
@@ -20,7 +20,7 @@ def similar(
     model: ModelPath,
     words: Annotated[list[str], typer.Argument(metavar="WORD...", help="One word, or several for their centroid.")],
     k: Neighbours = 10,
-    json: JsonFile = None,
+    json: JsonFlag = False,
 ) -> int:
     """The words nearest to a word, or to the centroid of several."""
     import textdl
@@ -34,7 +34,7 @@ def analogy(
     b: Annotated[str, typer.Argument(metavar="B")],
     c: Annotated[str, typer.Argument(metavar="C")],
     k: Neighbours = 10,
-    json: JsonFile = None,
+    json: JsonFlag = False,
 ) -> int:
     """A is to B as C is to ...?"""
     import textdl
@@ -42,10 +42,10 @@ def analogy(
     return _ranked(textdl.load(model).analogy(a, b, c, k=k), json)
 
 
-def _ranked(found: list[tuple[str, float]], json: str | None) -> int:
-    if json is not None:
-        write_json([{"word": word, "cosine": round(score, 6)} for word, score in found], json)
-    if json != "-":
+def _ranked(found: list[tuple[str, float]], json: bool) -> int:
+    if json:
+        write_json([{"word": word, "cosine": round(score, 6)} for word, score in found], "-")
+    else:
         table(["word", "cosine"], [[word, f"{score:.4f}"] for word, score in found])
     return 0
 
@@ -59,7 +59,7 @@ def evaluate(
     analogies: Annotated[
         list[Path] | None, typer.Option("--analogies", metavar="FILE", help="Own analogies: four words a line.")
     ] = None,
-    json: JsonFile = None,
+    json: JsonFlag = False,
 ) -> int:
     """WordSim-353, SimLex-999 and Google's analogies, and files of one's own."""
     import textdl
@@ -81,10 +81,12 @@ def evaluate(
             for part in (*found["sections"], {**found, "section": "all"})
         ]
     columns = ["benchmark", "section", "questions", "covered", "measure", "value"]
-    if json is not None:
-        write_json([dict(zip(columns, row, strict=True)) for row in rows], json)
-    if json != "-":
+    if json:
+        write_json([dict(zip(columns, row, strict=True)) for row in rows], "-")
+    else:
         table(columns, rows)
+    if not any(row[3] for row in rows):
+        say("None of these words are known: the built-in benchmarks are English. Give your own: --pairs, --analogies.")
     return 0
 
 

@@ -115,7 +115,8 @@ def _ranking(ranking: Ranking) -> Table:
 def _footnotes(results: Sequence[Result]) -> list[str]:
     notes = [f"* {reason}; not ranked." for r in results if (reason := bar(r)) is not None]
     notes += [
-        f"{r.model} was trained on {r.leaked:,} of the {r.text.lines:,} lines of this text: its figures are too good."
+        f"{r.model} was trained on {r.leaked:,} of the {r.text.lines:,} lines of this text ({r.leaked / r.text.lines:.1%}), "
+        "which flatters it."
         for r in results
         if r.leaked
     ]

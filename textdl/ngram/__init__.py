@@ -16,7 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from textdl.encoded import Encoded
+import numpy as np
+from numpy.typing import NDArray
+
+from textdl.encoded import UNK, Encoded
 from textdl.errors import UsageError
 from textdl.protocols import Run, TrainingData
 from textdl.storage import Reader
@@ -91,10 +94,21 @@ def fit(
     with run.timing("estimating"):
         trie, logp, backoff, discounts = kneser_ney.estimate(trie, counts, config.thresholds, run)
     kneser_ney.note(discounts, run)
+    _note_unknown(data.epoch(0).counts(), run)
     model = NgramModel(trie, logp, backoff, smoothing=config.smoothing, discounts=tuple(discounts))
     about = model.describe()
     run.figures.update({key: about[key] for key in ("ngrams", "discounts", "fallback")})
     return model
+
+
+def _note_unknown(counts: NDArray[np.int64], run: Run) -> None:
+    """Words that nobody has cut: then <unk> is a guess, and a text with unknown words looks worse than it need."""
+    once = int((counts == 1).sum())
+    if not counts[UNK] and once >= 50 and 200 * once > counts.sum():
+        run.note(
+            f"<unk> was not seen in training and gets what smoothing leaves for one unseen word, as in KenLM. "
+            f"{once:,} words were seen once: with --min-count 2 its probability is learnt from them."
+        )
 
 
 def load(reader: Reader) -> NgramModel:

@@ -82,7 +82,7 @@ class JiebaTokenizer(BaseTokenizer):
                 instance.load_userdict(io.BytesIO(self._dictionary))
             except ValueError as error:
                 raise CorpusError(
-                    f"user dictionary {self._dictionary_name}: {error}. Expected UTF-8, `word [frequency] [tag]` a line."
+                    f"user dictionary {self._dictionary_name}: not one that jieba reads. Expected UTF-8, `word [frequency] [tag]` a line."
                 ) from error
         return instance
 

@@ -42,7 +42,7 @@ class SentencePieceTokenizer(BaseTokenizer):
         try:
             self._processor.LoadFromSerializedProto(model)
         except (RuntimeError, OSError) as error:
-            raise ModelError(f"{model_name}: not a SentencePiece model ({error})") from error
+            raise ModelError(f"{model_name}: not a SentencePiece model, or one that is cut short") from error
         size = self._processor.get_piece_size()
         self._bytes = {
             self._processor.id_to_piece(i): int(self._processor.id_to_piece(i)[3:5], 16)

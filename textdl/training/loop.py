@@ -197,6 +197,7 @@ class Trainer:
         self._best_loss = math.inf
         self._trained = 0
         self._steps = 0
+        self._validation_seconds = 0.0
         try:
             with self.run.timing("training"):
                 self._follow(plan)
@@ -253,7 +254,7 @@ class Trainer:
                 validated = int(progress * plan.validations + 1e-9)
                 if self._validate is not None:
                     valid = self._validate(plan.validation_tokens)
-                    validation_seconds = time.monotonic() - now
+                    validation_seconds = self._validation_seconds = time.monotonic() - now
                     waited = 0 if valid < self._best_loss else waited + 1
                     if valid < self._best_loss:
                         self._best_loss, self._best = valid, self._copy()
@@ -302,10 +303,10 @@ class Trainer:
         """Measure the result on the whole validation text, where the plan has time for it."""
         if self._validate is None or plan.validation_tokens >= self._validation_tokens or self.run.interrupted:
             return
-        if self.run.deadline is not None and (
-            plan.final_seconds == 0.0 or time.monotonic() + plan.final_seconds > self.run.deadline
-        ):
-            return
+        if self.run.deadline is not None:
+            seconds = 1.1 * self._validation_seconds * self._validation_tokens / plan.validation_tokens
+            if plan.final_seconds == 0.0 or time.monotonic() + seconds > self.run.deadline:
+                return
         try:
             self.run.figures["valid_loss"] = self._validate(None)
             self.run.figures["valid_tokens"] = self._validation_tokens
