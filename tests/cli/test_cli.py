@@ -45,7 +45,7 @@ def test_help_answers_at_once_and_without_torch() -> None:
     text = fine("--help")
     assert (
         time.monotonic() - began < 5
-    )  # a hanging network or a torch import would show; the figure is in scripts/bench
+    )  # generous: a torch import or a waiting network would show
     for command in ("train", "eval", "compare", "score", "sample", "similar", "analogy", "info", "demo", "corpus"):
         assert command in text
     assert fine("--version").startswith("textdl ")

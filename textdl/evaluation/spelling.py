@@ -278,6 +278,8 @@ class Speller:
             bounds = np.cumsum([0, *document["grams"]])
             if not bounds[-1] == len(grams) == len(counts):
                 raise ValueError(f"{bounds[-1]} n-grams announced, {len(grams)} found")
+            if len(counts) and counts.min() < 1:
+                raise ValueError("a count below 1")
             pages = np.zeros(len(PAGES), np.int64)
             for page, count in document["pages"].items():
                 pages[int(page)] = count
