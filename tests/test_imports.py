@@ -21,8 +21,19 @@ LAYERS = {  # a layer and what it may import besides the foundation and itself
     "evaluation": set(),
     "generation": set(),
     "preparation": {"corpus", "tokenizers", "evaluation"},
-    "models": {"preparation", "corpus", "tokenizers", "ngram", "word2vec", "neural", "evaluation", "generation"},
-    "cli": {"corpus", "tokenizers", "word2vec", "evaluation", "models"},
+    "bundle": {"corpus", "tokenizers", "evaluation", "ngram"},
+    "models": {
+        "bundle",
+        "preparation",
+        "corpus",
+        "tokenizers",
+        "ngram",
+        "word2vec",
+        "neural",
+        "evaluation",
+        "generation",
+    },
+    "cli": {"corpus", "tokenizers", "word2vec", "evaluation", "bundle", "models"},
 }
 FOUNDATION_ORDER = ["errors", "encoded", "storage", "vocabulary", "protocols", "kernels"]
 ONE_FILE = {  # third-party packages of weight, and the one file that imports each

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import textdl
+from textdl.bundle import FAMILIES, Model
 from textdl.errors import CorpusError, ModelError, NotComparableError, TextTypeError, UnknownWordError, UsageError
-from textdl.models import FAMILIES, Model
 from textdl.protocols import Run
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from textdl.bundle import Model, load
     from textdl.errors import TextdlError
-    from textdl.models import Model, compare, evaluate, load, sample, train
+    from textdl.models import compare, evaluate, sample, train
 
 _EXPORTS = {
-    "Model": "textdl.models",
+    "Model": "textdl.bundle",
     "TextdlError": "textdl.errors",
     "compare": "textdl.models",
     "evaluate": "textdl.models",
-    "load": "textdl.models",
+    "load": "textdl.bundle",
     "sample": "textdl.models",
     "train": "textdl.models",
 }

@@ -43,9 +43,7 @@ def models(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_answers_at_once_and_without_torch() -> None:
     began = time.monotonic()
     text = fine("--help")
-    assert (
-        time.monotonic() - began < 5
-    )  # generous: a torch import or a waiting network would show
+    assert time.monotonic() - began < 5  # generous: a torch import or a waiting network would show
     for command in ("train", "eval", "compare", "score", "sample", "similar", "analogy", "info", "demo", "corpus"):
         assert command in text
     assert fine("--version").startswith("textdl ")

@@ -22,7 +22,8 @@ def sample(
     seed: Seed = 1,
 ) -> int:
     """Draw texts from a language model, one a line."""
-    from textdl.models import load, stream
+    from textdl.bundle import load
+    from textdl.models import stream
 
     loaded = load(model)
     settings = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
