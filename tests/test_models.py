@@ -153,6 +153,8 @@ def test_holding_out_is_said_and_counted(texts: Path) -> None:
     streamed = textdl.train("rnn", str(texts / "en.txt"), context="stream", run=(run := Run()), **SETTINGS["rnn"])
     assert any("the last 5 %" in note for note in run.notes)
     assert streamed.card["ledger"]["lines_held_out"] == 20
+    left_open = textdl.train("rnn", "en-wiki:test", context=None, **SETTINGS["rnn"])
+    assert left_open.card["config"]["context"] == "stream"  # as the corpus is
 
 
 def test_the_curve_survives_loading_and_saving(trained: dict[tuple[str, str], Model], tmp_path: Path) -> None:

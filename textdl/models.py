@@ -106,6 +106,8 @@ def train(
         run=run,
     )
     fitted = module.fit(prepared.data, settings, valid=prepared.valid, run=run)
+    if budget is not None and run.figures.get("epochs", 1.0) < 0.1:
+        run.note(f"only {run.figures['epochs']:.1%} of the text was read in this budget: the model is barely trained")
     made, vocab, text = prepared.tokenizer, prepared.vocab, prepared.text
     card = {
         "family": family,
@@ -280,7 +282,7 @@ def _config(cls: Any, family: str, given: Mapping[str, Any], unit: str) -> Any:
         wanted = tuple(kinds[part] for part in (get_args(hint) or (hint,)) if part in kinds)
         if wanted and given.get(name) is not None and not any(isinstance(given[name], kind) for kind in wanted):
             raise UsageError(f"{_option(name)} {given[name]!r}: expected {hint if get_args(hint) else hint.__name__}")
-    given = {"context": unit, **given} if "context" in known and given.get("context") is None else given
+    given = {**given, "context": unit} if "context" in known and given.get("context") is None else given
     if unknown := sorted(set(given) - known):
         raise UsageError(f"{family} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
     return cls(**{key: value for key, value in given.items() if value is not None})
