@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault(
@@ -14,6 +15,10 @@ os.environ.setdefault(
 )  # before torch is loaded; tests run in as many processes as there are cores
 
 import textdl.layers  # noqa: F401  (also before torch: how its threads wait)
+
+# The same examples every time, so that a test fails for its change and not by chance; TEXTDL_EXPLORE=1 looks for new ones.
+settings.register_profile("textdl", deadline=None, derandomize=not os.environ.get("TEXTDL_EXPLORE"))
+settings.load_profile("textdl")
 
 
 def chatter(lines: int, seed: int = 0) -> list[str]:

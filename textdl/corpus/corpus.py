@@ -9,38 +9,34 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import shutil
-import sys
-import tempfile
-import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import fields
-from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import Any, Literal
 
 from textdl.corpus import split as splitting
 from textdl.corpus.builtin import extracted
 from textdl.corpus.entries import Entry, catalog
 from textdl.corpus.ledger import Ledger
-from textdl.corpus.reading import Errors, check_encoding, is_compressed, read_lines
+from textdl.corpus.reading import Errors, check_encoding
+from textdl.corpus.sources import (
+    AtLeastOne,
+    Block,
+    Chain,
+    Distinct,
+    Files,
+    Hashed,
+    Lines,
+    Source,
+    Spooled,
+    not_a_line,
+    standard_input,
+)
 from textdl.errors import CorpusError, TextTypeError, UsageError
 
 Unit = Literal["line", "stream"]
 
-_BATCH = 4096
 _TABLE = frozenset((".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xml", ".html"))
-
-
-class Source(Protocol):
-    """Where lines come from. A pass may be begun any number of times."""
-
-    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        r"""Lines without line ends, in lists; counts in the ledger what only the source sees (\r\n, marks, ...)."""
-
-    def size(self) -> int | None:
-        """Bytes of text in UTF-8 or nearly, where that is known without reading."""
 
 
 class Corpus:
@@ -141,9 +137,9 @@ class Corpus:
         i = splitting.SPLITS.index(part)
         source: Source
         if self.unit == "line":
-            source = _Hashed(self, splitting.share_of, lambda: (ends[i], ends[i + 1]))
+            source = Hashed(self, splitting.share_of, lambda: (ends[i], ends[i + 1]))
         else:
-            source = _Block(self, lambda lines: (round(lines * ends[i]), round(lines * ends[i + 1])))
+            source = Block(self, lambda lines: (round(lines * ends[i]), round(lines * ends[i + 1])))
         return self._view(source, f"{self.name}:{part}")
 
     def hold_out(self, share: float = 0.05) -> tuple[Corpus, Corpus]:
@@ -156,15 +152,15 @@ class Corpus:
             raise UsageError(f"the share to hold out must be between 0 and 1, such as 0.05; got {share}")
         sources: tuple[Source, Source]
         if self.unit == "line":
-            limit = _AtLeastOne(self, share)
+            limit = AtLeastOne(self, share)
             of = splitting.held_out_share_of
-            sources = _Hashed(self, of, lambda: (limit(), 1.0)), _Hashed(self, of, lambda: (0.0, limit()))
+            sources = Hashed(self, of, lambda: (limit(), 1.0)), Hashed(self, of, lambda: (0.0, limit()))
         else:
 
             def cut(lines: int) -> int:
                 return lines - min(max(1, round(lines * share)), max(lines - 1, 0))
 
-            sources = _Block(self, lambda n: (0, cut(n))), _Block(self, lambda n: (cut(n), n))
+            sources = Block(self, lambda n: (0, cut(n))), Block(self, lambda n: (cut(n), n))
         percent = f"{100 * share:g} %"
         return self._view(sources[0], f"{self.name} without {percent}"), self._view(
             sources[1], f"{percent} of {self.name}"
@@ -172,7 +168,7 @@ class Corpus:
 
     def without_duplicates(self) -> Corpus:
         """Each line once, where it first occurs; the ledger counts the others. Needs 64 bits a distinct line, and more."""
-        return self._view(_Distinct(self), f"{self.name} without duplicates")
+        return self._view(Distinct(self), f"{self.name} without duplicates")
 
     def _view(self, source: Source, name: str) -> Corpus:
         return Corpus(source, name=name, unit=self.unit, notes=self.ledger.notes)
@@ -222,7 +218,7 @@ def _chain(corpora: list[Corpus]) -> Corpus:
         return corpora[0]
     names = [corpus.name for corpus in corpora]
     return Corpus(
-        _Chain(corpora),
+        Chain(corpora),
         name=", ".join(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} others",
         unit="stream" if all(corpus.unit == "stream" for corpus in corpora) else "line",
         notes=[note for corpus in corpora for note in corpus.ledger.notes],
@@ -244,7 +240,7 @@ def _open(source: Any, encoding: str, errors: Errors) -> Corpus:
 
 def _open_name(source: str, encoding: str, errors: Errors) -> Corpus:
     if source == "-":
-        return Corpus(_Spooled(_standard_input, "stdin", encoding, errors), name="stdin")
+        return Corpus(Spooled(standard_input, "stdin", encoding, errors), name="stdin")
     if source and os.path.exists(source):
         return _open_path(Path(source), encoding, errors)
     names = {entry.name: entry for entry in catalog()}
@@ -273,7 +269,7 @@ def _open_entry(entry: Entry) -> Corpus:
             f"{entry.name} differs from the one the catalog describes (another version of {entry.package}?): "
             "figures cannot be compared with published ones."
         )
-    source = _Files([(text.path, entry.name)], "utf-8", "strict", kept=text)
+    source = Files([(text.path, entry.name)], "utf-8", "strict", kept=text)
     return Corpus(source, name=entry.name, unit=entry.unit, notes=notes)
 
 
@@ -287,15 +283,15 @@ def _open_path(path: Path, encoding: str, errors: Errors) -> Corpus:
         files = [file for file in files if file.is_file()]
         if not files:
             raise UsageError(f"{path} is a directory without files. Give one that holds text files.")
-        return Corpus(_Files([(file, str(file)) for file in files], encoding, errors), name=name)
+        return Corpus(Files([(file, str(file)) for file in files], encoding, errors), name=name)
     if not path.is_file():  # a pipe: it can be read only once
-        return Corpus(_Spooled(lambda: path.open("rb"), str(path), encoding, errors), name=name)
+        return Corpus(Spooled(lambda: path.open("rb"), str(path), encoding, errors), name=name)
     notes = []
     if _TABLE & {suffix.lower() for suffix in path.suffixes}:
         notes.append(
             f"{name} is read as plain text, every line as it stands. Take the text out first if that is not meant."
         )
-    return Corpus(_Files([(path, str(path))], encoding, errors), name=name, notes=notes)
+    return Corpus(Files([(path, str(path))], encoding, errors), name=name, notes=notes)
 
 
 def _open_lines(source: Any, encoding: str, errors: Errors) -> Corpus:
@@ -318,215 +314,10 @@ def _open_lines(source: Any, encoding: str, errors: Errors) -> Corpus:
             return _chain([_open(item, encoding, errors) for item in source])
         for number, item in enumerate(source, 1):
             if not isinstance(item, str):
-                raise _not_a_line(number, item)
+                raise not_a_line(number, item)
         if 0 < len(source) <= 20 and all(item and len(item) < 256 and os.path.exists(item) for item in source):
             notes.append(
                 "A list of str is lines, and every line here is the name of a file that exists. "
                 "For the files pass Path objects, or use open_corpora."
             )
-    return Corpus(_Lines(source), name="lines", notes=notes)
-
-
-def _not_a_line(number: int, item: object) -> TextTypeError:
-    hint = ""
-    if isinstance(item, (list, tuple)):
-        hint = " Lines are raw text: textdl tokenizes them itself; join the pieces and use --tokenizer whitespace."
-    elif isinstance(item, bytes):
-        hint = ' Decode it, as in item.decode("utf-8").'
-    elif isinstance(item, os.PathLike):
-        hint = " A list holds lines or paths, not both."
-    return TextTypeError(f"line {number:,} is a {type(item).__name__}, not a str.{hint}")
-
-
-class _Files:
-    """Files, one after the other."""
-
-    def __init__(self, files: list[tuple[Path, str]], encoding: str, errors: Errors, kept: object = None):
-        self._files, self._encoding, self._errors = files, encoding, errors
-        self._kept = kept  # a temporary file lives as long as what refers to it
-        self._stamps: dict[Path, tuple[int, int]] = {}
-
-    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        for path, name in self._files:
-            with suppress(OSError):  # reading will say what is wrong
-                status = path.stat()
-                stamp = status.st_size, status.st_mtime_ns
-                if self._stamps.setdefault(path, stamp) != stamp:
-                    raise CorpusError(
-                        f"{name} was changed while it was in use. Start again, and leave it alone till the end."
-                    )
-            yield from read_lines(path, name, self._encoding, self._errors, ledger)
-
-    def size(self) -> int | None:
-        try:
-            if any(is_compressed(path) for path, _ in self._files):
-                return None
-            return sum(path.stat().st_size for path, _ in self._files)
-        except OSError:
-            return None
-
-
-class _Spooled:
-    """Standard input or a pipe: copied to a temporary file by the first pass, so that there can be others."""
-
-    def __init__(self, open_stream: Callable[[], IO[bytes]], name: str, encoding: str, errors: Errors):
-        self._open_stream, self._name, self._encoding, self._errors = open_stream, name, encoding, errors
-        self._files: _Files | None = None
-
-    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        if self._files is None:
-            with tempfile.NamedTemporaryFile(prefix="textdl-", delete=False) as out:
-                path = Path(out.name)
-                weakref.finalize(self, path.unlink, missing_ok=True)
-                with self._open_stream() as stream:
-                    shutil.copyfileobj(stream, out, 1 << 20)
-            self._files = _Files([(path, self._name)], self._encoding, self._errors)
-        yield from self._files.batches(ledger)
-
-    def size(self) -> int | None:
-        return self._files.size() if self._files else None
-
-
-def _standard_input() -> IO[bytes]:
-    if sys.stdin is None:
-        raise UsageError("there is no standard input to read (-). Give a file.")
-    stream = getattr(sys.stdin, "buffer", None)
-    if stream is None:  # replaced by something that has text only
-        return BytesIO(sys.stdin.read().encode())
-    try:
-        return os.fdopen(os.dup(stream.fileno()), "rb")
-    except OSError:  # replaced by something in memory
-        return BytesIO(stream.read())
-
-
-class _Lines:
-    """Lines in memory, or any other re-iterable of str."""
-
-    def __init__(self, lines: Iterable[str]):
-        self._lines = lines
-
-    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        batch: list[str] = []
-        for number, line in enumerate(self._lines, 1):
-            if not isinstance(line, str):
-                raise _not_a_line(number, line)
-            if "\n" in line:
-                if line.endswith("\r\n"):
-                    ledger.crlf += 1
-                    line = line[:-2]
-                elif line.endswith("\n"):
-                    line = line[:-1]
-                if "\n" in line:
-                    raise CorpusError(
-                        f"line {number:,} of the list has a line end inside. Split it first, as in text.split('\\n')."
-                    )
-            batch.append(line)
-            if len(batch) == _BATCH:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def size(self) -> int | None:
-        return None
-
-
-class _Chain:
-    def __init__(self, corpora: list[Corpus]):
-        self._corpora = corpora
-
-    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        for corpus in self._corpora:
-            yield from corpus._source.batches(ledger)
-
-    def size(self) -> int | None:
-        sizes = [corpus.size_hint for corpus in self._corpora]
-        return None if None in sizes else sum(size for size in sizes if size is not None)
-
-
-class _Hashed:
-    """The lines whose share of 1, by content, is in a range. What was mended in reading is in the base's ledger."""
-
-    def __init__(self, base: Corpus, share_of: Callable[[str], float], limits: Callable[[], tuple[float, float]]):
-        self._base, self._share_of, self._limits = base, share_of, limits
-
-    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        low, high = self._limits()
-        share_of = self._share_of
-        for batch in self._base._source.batches(Ledger()):
-            _check_encodable(batch, self._base.name)
-            if kept := [line for line in batch if low <= share_of(line) < high]:
-                yield kept
-
-    def size(self) -> int | None:
-        return None
-
-
-class _AtLeastOne:
-    """The limit below which lines are held out: the share asked for, or more where no line lies below it."""
-
-    def __init__(self, base: Corpus, share: float):
-        self._base, self._share = base, share
-        self._limit: float | None = None
-
-    def __call__(self) -> float:
-        if self._limit is None:
-            smallest = 1.0
-            for batch in self._base._source.batches(Ledger()):
-                _check_encodable(batch, self._base.name)
-                smallest = min(smallest, *map(splitting.held_out_share_of, batch))
-                if smallest < self._share:
-                    break
-            self._limit = self._share if smallest < self._share else smallest + 2**-32
-        return self._limit
-
-
-class _Block:
-    """Lines start..stop, which depend on how many there are. What was mended in reading is in the base's ledger."""
-
-    def __init__(self, base: Corpus, limits: Callable[[int], tuple[int, int]]):
-        self._base, self._limits = base, limits
-
-    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        start, stop = self._limits(self._base.read().lines)
-        at = 0
-        for batch in self._base._source.batches(Ledger()):
-            if at >= stop:
-                return
-            if kept := batch[max(start - at, 0) : stop - at]:
-                yield kept
-            at += len(batch)
-
-    def size(self) -> int | None:
-        return None
-
-
-class _Distinct:
-    def __init__(self, base: Corpus):
-        self._base = base
-
-    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        seen: set[int] = set()
-        for batch in self._base._source.batches(ledger):
-            _check_encodable(batch, self._base.name)
-            kept = []
-            for line in batch:
-                if (fingerprint := splitting.line_fingerprint(line)) in seen:
-                    ledger.duplicates_dropped += 1
-                else:
-                    seen.add(fingerprint)
-                    kept.append(line)
-            if kept:
-                yield kept
-
-    def size(self) -> int | None:
-        return None
-
-
-def _check_encodable(batch: Collection[str], name: str) -> None:
-    try:
-        "".join(batch).encode()
-    except UnicodeEncodeError as error:
-        raise CorpusError(
-            f"{name}: a lone surrogate ({error.object[error.start]!r}) is no character. Mend the text."
-        ) from error
+    return Corpus(Lines(source), name="lines", notes=notes)
