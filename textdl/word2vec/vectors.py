@@ -102,7 +102,8 @@ class Vectors:
         size = max(1, (1 << 24) // len(self.vectors))  # queries at a time: 64 MB of cosines
         answers: list[list[tuple[int, float]]] = []
         for start in range(0, len(queries), size):
-            cosines = np.concatenate([queries[start : start + size] @ block.T for block in self._blocks()], axis=1)
+            with np.errstate(invalid="ignore"):  # BLAS may flag what it read beyond the end of a short row
+                cosines = np.concatenate([queries[start : start + size] @ block.T for block in self._blocks()], axis=1)
             cosines *= self._scale
             cosines[:, : len(SPECIALS)] = -np.inf
             for row, unit, exclude in zip(cosines, exact[start:], excludes[start:], strict=False):
