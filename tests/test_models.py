@@ -12,6 +12,7 @@ import pytest
 
 import textdl
 from textdl.bundle import FAMILIES, Model
+from textdl.corpus import open_corpus
 from textdl.errors import CorpusError, ModelError, NotComparableError, TextTypeError, UnknownWordError, UsageError
 from textdl.protocols import Run
 
@@ -155,6 +156,9 @@ def test_holding_out_is_said_and_counted(texts: Path) -> None:
     assert streamed.card["ledger"]["lines_held_out"] == 20
     left_open = textdl.train("rnn", "en-wiki:test", context=None, **SETTINGS["rnn"])
     assert left_open.card["config"]["context"] == "stream"  # as the corpus is
+    corpus = open_corpus("en-wiki:test")
+    textdl.train("rnn", corpus, context="line", **SETTINGS["rnn"])
+    assert corpus.unit == "stream"  # what is passed in is left as it was
 
 
 def test_the_curve_survives_loading_and_saving(trained: dict[tuple[str, str], Model], tmp_path: Path) -> None:

@@ -127,8 +127,7 @@ def _tokenizer(wanted: str | Tokenizer, text: Corpus, run: Run) -> Tokenizer:
 
 def _held_out(text: Corpus, unit: str, run: Run) -> tuple[Corpus, Corpus]:
     name = text.name
-    text.unit = "stream" if unit == "stream" else "line"
-    parts = text.hold_out(HELD_OUT)
+    parts = text.hold_out(HELD_OUT, "stream" if unit == "stream" else "line")
     try:
         for part in parts:
             part.require_text()

@@ -142,8 +142,10 @@ class Corpus:
             source = Block(self, lambda lines: (round(lines * ends[i]), round(lines * ends[i + 1])))
         return self._view(source, f"{self.name}:{part}")
 
-    def hold_out(self, share: float = 0.05) -> tuple[Corpus, Corpus]:
+    def hold_out(self, share: float = 0.05, unit: Unit | None = None) -> tuple[Corpus, Corpus]:
         """(train, valid): the last 5 % of a stream, a hashed 5 % of independent lines; at least one line.
+
+        unit: how the parts will be read, where that is not what the corpus is.
 
         Raises:
             UsageError: the share is not between 0 and 1.
@@ -151,7 +153,8 @@ class Corpus:
         if not 0 < share < 1:
             raise UsageError(f"the share to hold out must be between 0 and 1, such as 0.05; got {share}")
         sources: tuple[Source, Source]
-        if self.unit == "line":
+        unit = unit or self.unit
+        if unit == "line":
             limit = AtLeastOne(self, share)
             of = splitting.held_out_share_of
             sources = Hashed(self, of, lambda: (limit(), 1.0)), Hashed(self, of, lambda: (0.0, limit()))
@@ -162,9 +165,13 @@ class Corpus:
 
             sources = Block(self, lambda n: (0, cut(n))), Block(self, lambda n: (cut(n), n))
         percent = f"{100 * share:g} %"
-        return self._view(sources[0], f"{self.name} without {percent}"), self._view(
-            sources[1], f"{percent} of {self.name}"
+        parts = (
+            self._view(sources[0], f"{self.name} without {percent}"),
+            self._view(sources[1], f"{percent} of {self.name}"),
         )
+        for part in parts:
+            part.unit = unit
+        return parts
 
     def without_duplicates(self) -> Corpus:
         """Each line once, where it first occurs; the ledger counts the others. Needs 64 bits a distinct line, and more."""
