@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import textdl
 from textdl.bundle import FAMILIES, Model
 from textdl.corpus import open_corpus
+from textdl.corpus.sentences import split_sentences
 from textdl.errors import CorpusError, ModelError, NotComparableError, TextTypeError, UnknownWordError, UsageError
 from textdl.protocols import Run
 
@@ -139,9 +141,66 @@ def test_the_ledger_adds_up(texts: Path) -> None:
     assert ledger["tokens"] == len(words)
     assert ledger["types"] + ledger["cut_types"] == len(set(words))
     assert ledger["cut_tokens"] == int(model.vocab.counts[0]) == sum(word not in model.vocab for word in words)
-    said = " ".join(model.summary())
-    assert "400 lines" in said
-    assert "read as <unk>" in said
+    said = [" ".join(line.split()) for line in model.summary()]
+    characters = sum(map(len, (texts / "en.txt").read_text().splitlines()))
+    assert f"trained on 400 {characters:,} {len(words):,}" in said
+    assert f"as <unk> ({ledger['cut_types']} rare types) {ledger['cut_tokens']}" in said
+
+
+@pytest.mark.parametrize("family", ["ngram", "rnn"])
+def test_every_line_character_and_token_is_accounted_for(family: str, english: list[str], tmp_path: Path) -> None:
+    lines = (
+        [f"{a}  {b.capitalize()}" if i % 3 == 0 else a for i, (a, b) in enumerate(pairwise(english))]
+        + english[:50]
+        + ["", " "]
+    )
+    path = tmp_path / "text.txt"
+    path.write_bytes("\r\n".join(lines).encode() + b" \xff\n")
+    corpus = open_corpus(path, errors="replace").without_duplicates().sentences()
+    model = textdl.train(family, corpus, tokenizer="word", **{**SETTINGS[family], "min_count": 2})
+    ledger = model.ledger
+    assert ledger.lines_read == len(lines)
+    assert ledger.characters_read == sum(map(len, lines)) + 2
+    assert ledger.replaced == 1
+    kept = list(dict.fromkeys([*lines[:-1], lines[-1] + " \ufffd"]))
+    assert ledger.duplicates_dropped == len(lines) - len(kept)
+    assert ledger.sentences_added > 0
+    split = [sentence for line in kept for sentence in (split_sentences(line) if line.strip() else [line])]
+    assert ledger.lines == len(kept) + ledger.sentences_added == len(split)
+    tokens = sum(len(model.tokenizer.encode(sentence)) for sentence in split)
+    assert ledger.tokens is not None
+    assert ledger.tokens + (ledger.tokens_held_out or 0) == tokens
+    assert ledger.cut_tokens == model.vocab.counts[0]
+    assert (family == "rnn") == bool(ledger.lines_held_out)
+    rows = {what: numbers for what, *numbers in ledger.rows()}
+    trained_on = rows.pop("trained on")
+    assert [sum(row[i] for row in rows.values()) for i in (0, 1)] == trained_on[:2]  # read, less what was left out
+
+
+def test_a_vocabulary_may_be_given(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text("\ufeff<unk>\r\ncat\t7\r\nzebra\r\nthe\r\n", "utf-8")
+    model = textdl.train("ngram", str(texts / "en.txt"), vocab=tmp_path / "vocab.txt", order=2)
+    assert model.vocab.pieces == ["cat", "zebra", "the"]
+    assert model.vocab.counts[4] == 0
+    assert model.ledger.cut_tokens == model.vocab.counts[0] > 0
+    for text, wrong in [
+        ("cat\ncat\n", "line 2: cat is in line 1 already"),
+        ("cat\n\nthe\n", "line 2: empty"),
+        ("cat\tmany\n", "line 1: expected"),
+        ("", "names no piece"),
+    ]:
+        (tmp_path / "vocab.txt").write_text(text)
+        with pytest.raises(UsageError, match=wrong):
+            textdl.train("ngram", str(texts / "en.txt"), vocab=tmp_path / "vocab.txt")
+    (tmp_path / "vocab.txt").write_text("unheard\n")
+    with pytest.raises(CorpusError, match=r"No piece of .*vocab.txt occurs"):
+        textdl.train("ngram", str(texts / "en.txt"), vocab=tmp_path / "vocab.txt")
+
+
+def test_what_a_tokenizer_loses_is_said(chinese: list[str]) -> None:
+    run = Run()
+    textdl.train("ngram", [*chinese, "Ａ级"], tokenizer="char,normalize=NFKC", run=run)
+    assert any("char,normalize=NFKC changes" in note and ",真" in note for note in run.notes), run.notes
 
 
 def test_holding_out_is_said_and_counted(texts: Path) -> None:

@@ -38,6 +38,8 @@ class Family:
     """Types with fewer tokens are cut when the user does not say."""
     validation: Literal["none", "optional", "needed"]
     """Whether training looks at held-out text; `needed`: 5 % of the corpus is held out where none is given."""
+    epochs: bool
+    """Whether training goes over the text in epochs, each of which may be segmented in its own way."""
     budget: bool
     """Whether training can be told how long to take."""
     keep: Callable[[str], bool] | None = None
@@ -49,9 +51,9 @@ def has_letter_or_digit(piece: str) -> bool:
 
 
 FAMILIES = {
-    "ngram": Family("textdl.ngram", "n-gram language model", 1, "none", False),
-    "word2vec": Family("textdl.word2vec", "word vectors", 5, "optional", False, has_letter_or_digit),
-    "rnn": Family("textdl.neural.recurrent", "recurrent language model", 2, "needed", True),
+    "ngram": Family("textdl.ngram", "n-gram language model", 1, "none", False, False),
+    "word2vec": Family("textdl.word2vec", "word vectors", 5, "optional", True, False, has_letter_or_digit),
+    "rnn": Family("textdl.neural.recurrent", "recurrent language model", 2, "needed", True, True),
 }
 
 
@@ -91,9 +93,14 @@ class Model:
             out.text("log.jsonl", "".join(_json_line(record) for record in self.curve))
         self.directory = directory
 
+    @property
+    def ledger(self) -> Ledger:
+        """What was read of the corpus, and what became of it."""
+        return Ledger(**self.card["ledger"])
+
     def summary(self) -> list[str]:
         """Sentences for after training: what was read, what was dropped, how long it took."""
-        said = Ledger(**self.card["ledger"]).sentences()
+        said = [*self.ledger.table(), *self.ledger.remarks()]
         spent = {stage: seconds for stage, seconds in self.card["seconds"].items() if seconds >= 0.05}
         if spent:
             said.append("Seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in spent.items()) + ".")

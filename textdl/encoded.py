@@ -10,7 +10,10 @@ that a corpus larger than memory never is in memory (filling a memory map would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.errors import ModelError
+
+_IN_MEMORY = 1 << 26
 
 UNK, BOS, EOS = 0, 1, 2
 """The ids of <unk>, <s> and </s> in every vocabulary. Padding is a mask in textdl, not an id."""
@@ -67,6 +72,34 @@ class Encoded:
         """The named lines, in that order; rows may repeat."""
         return Encoded.from_lines((self.line(int(i)) for i in rows), self.vocab_size)
 
+    def through(self, table: NDArray[np.int32], vocab_size: int) -> Encoded:
+        """The same lines in another numbering: id i becomes table[i].
+
+        In memory up to 64 M tokens; beyond that in a temporary file that lives as long as the result.
+        """
+        if self.tokens <= _IN_MEMORY:
+            return Encoded(table[self.ids] if self.tokens else self.ids, self.offsets, vocab_size)
+        directory = Path(tempfile.mkdtemp(prefix="textdl-encoded-"))
+        try:
+            with EncodedWriter(directory, vocab_size) as out:
+                for block in self.blocks():
+                    out.append(table[block.ids], np.diff(block.offsets))
+            made = Encoded.open(directory, vocab_size)
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        weakref.finalize(made.ids, shutil.rmtree, directory, ignore_errors=True)
+        return made
+
+    def blocks(self, tokens: int = 1 << 22) -> Iterator[Encoded]:
+        """The lines in order, in blocks of about so many tokens; a longer line is a block of its own."""
+        start = 0
+        while start < len(self):
+            stop = int(np.searchsorted(self.offsets, self.offsets[start] + tokens, "right")) - 1
+            stop = min(max(stop, start + 1), len(self))
+            yield self.lines(start, stop)
+            start = stop
+
     def epoch(self, number: int) -> Encoded:
         """Every epoch sees the same segmentation: an Encoded is the simplest TrainingData."""
         return self
@@ -111,7 +144,7 @@ class EncodedWriter:
     def __init__(self, directory: Path, vocab_size: int):
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.vocab_size = directory, vocab_size
-        self._tokens = self._lines = 0
+        self._tokens = self._lines = self._end = 0
         self._files: list[BinaryIO] = []
         for name in ("ids.npy", "offsets.npy"):
             file = (directory / name).open("wb")
@@ -121,11 +154,19 @@ class EncodedWriter:
 
     def append(self, ids: NDArray[np.int32], lengths: NDArray[np.int64]) -> None:
         """ids of len(lengths) whole lines, end to end."""
-        ends = self._tokens + np.cumsum(lengths, dtype=np.int64)
+        self.append_ids(ids)
+        self.append_lengths(lengths)
+
+    def append_ids(self, ids: NDArray[np.int32]) -> None:
+        """Tokens alone; the lengths of their lines are given apart, and must add up to them in the end."""
         self._files[0].write(np.ascontiguousarray(ids, "<i4").data)
-        self._files[1].write(ends.astype("<i8").data)
         self._tokens += len(ids)
+
+    def append_lengths(self, lengths: NDArray[np.int64]) -> None:
+        ends = self._end + np.cumsum(lengths, dtype=np.int64)
+        self._files[1].write(ends.astype("<i8").data)
         self._lines += len(lengths)
+        self._end = int(ends[-1]) if len(ends) else self._end
 
     def __enter__(self) -> EncodedWriter:
         return self

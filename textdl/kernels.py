@@ -43,3 +43,12 @@ def kernel(function: F) -> F:
         fastmath={"reassoc", "contract", "arcp", "nsz", "afn"},
     )(function)  # fmt: skip
     return compiled
+
+
+def exact_kernel(function: F) -> F:
+    """The same with sums in the order they are written: where a result is due bit for bit.
+
+    `fastmath=False` is said, or numba would compile it with the flags of a fast caller.
+    """
+    compiled: F = numba.njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath=False)(function)
+    return compiled

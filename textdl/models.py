@@ -20,8 +20,7 @@ from typing import Any, get_args, get_type_hints
 import textdl
 from textdl import tokenizers
 from textdl.bundle import FAMILIES, Family, Model, load
-from textdl.corpus import open_corpus
-from textdl.corpus.split import line_fingerprint
+from textdl.corpus import line_fingerprint, open_corpus
 from textdl.encoded import EOS
 from textdl.errors import UsageError
 from textdl.evaluation import baselines
@@ -46,8 +45,11 @@ def train(
     valid: Any = None,
     min_count: int | None = None,
     max_vocab: int | None = None,
+    vocab: str | os.PathLike[str] | None = None,
     keep_punctuation: bool = False,
+    subword_regularization: float | None = None,
     encoding: str = "utf-8",
+    processes: int = 0,
     seed: int | None = None,
     budget: float | None = None,
     run: Run | None = None,
@@ -63,8 +65,12 @@ def train(
         valid: held-out text; families that need it hold out 5 % where it is None.
         min_count: types with fewer tokens become <unk> (ngram 1, word2vec 5, rnn 2).
         max_vocab: at most so many types.
+        vocab: a file of the pieces to know, one a line, such as the vocab.txt of a model.
         keep_punctuation: word2vec only: also train on pieces without a letter or digit.
+        subword_regularization: draw the pieces of a SentencePiece model anew for each epoch: for unigram the
+            smoothing alpha (0.1), for BPE the dropout (0.1). Neural families only.
         encoding: of the files.
+        processes: that tokenize; 0: one for each core.
         seed: same seed, same model, where the family promises it; None: that of `run`, which is 1.
         budget: seconds for everything from this call to the saved model (rnn).
         run: receives progress, notes and figures.
@@ -75,7 +81,7 @@ def train(
     """
     run = run or Run()
     run.seed = run.seed if seed is None else seed
-    for name, value in (("seed", run.seed), ("min_count", min_count), ("max_vocab", max_vocab)):
+    for name, value in (("seed", run.seed), ("min_count", min_count), ("max_vocab", max_vocab), ("processes", processes)):
         if value is not None and (not isinstance(value, int) or not 0 <= value < 1 << 63):
             raise UsageError(f"{_option(name)} {value!r}: expected a whole number from 0 up")
     if budget is not None and not (isinstance(budget, int | float) and budget > 0):
@@ -92,6 +98,8 @@ def train(
 
     text = open_corpus(corpus, encoding=encoding)
     settings = _config(module.Config, family, config, unit=text.unit)
+    if subword_regularization is not None and not entry.epochs:
+        raise UsageError(f"--subword-regularization is for families that train in epochs; {family} counts once")
     if valid is not None and entry.validation == "none":
         raise UsageError(f"--valid is for families that train in steps; {family} counts, and evaluates with `eval`")
     prepared = prepare(
@@ -102,13 +110,16 @@ def train(
         unit=getattr(settings, "context", text.unit),
         min_count=entry.min_count if min_count is None else min_count,
         max_vocab=max_vocab,
+        vocabulary=Path(vocab) if vocab is not None else None,
+        subword_regularization=subword_regularization,
+        processes=processes,
         keep=None if keep_punctuation else entry.keep,
         run=run,
     )
     fitted = module.fit(prepared.data, settings, valid=prepared.valid, run=run)
     if budget is not None and run.figures.get("epochs", 1.0) < 0.1:
         run.note(f"only {run.figures['epochs']:.1%} of the text was read in this budget: the model is barely trained")
-    made, vocab, text = prepared.tokenizer, prepared.vocab, prepared.text
+    made, known, text = prepared.tokenizer, prepared.vocab, prepared.text
     card = {
         "family": family,
         "textdl": textdl.__version__,
@@ -116,7 +127,7 @@ def train(
         "seed": run.seed,
         "min_count": prepared.min_count,
         "tokenizer": {"spec": made.spec, "fingerprint": made.fingerprint, "lossless": made.lossless},
-        "vocabulary": {"size": len(vocab), "fingerprint": vocab.fingerprint},
+        "vocabulary": {"size": len(known), "fingerprint": known.fingerprint},
         "corpus": {"name": text.name, "fingerprint": text.fingerprint, "unit": text.unit},
         "ledger": prepared.ledger.to_dict(),
         "train_seconds": round(sum(run.seconds.get(s, 0.0) for s in ("counting", "estimating", "training")), 3),
@@ -127,7 +138,7 @@ def train(
         "describe": fitted.describe(),
         "versions": _versions(),
     }
-    model = Model(family, fitted, made, vocab, card, prepared.speller, prepared.lines, run.curve)
+    model = Model(family, fitted, made, known, card, prepared.speller, prepared.lines, run.curve)
     if output is not None:
         directory = Path(output)
         if run.interrupted and is_model(directory):

@@ -6,19 +6,22 @@ once to be tokenized; nothing is left out without a count in the ledger or a not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textdl import tokenizers
 from textdl.corpus import Corpus, Ledger, line_fingerprints, mostly_han
-from textdl.encoded import Encoded
+from textdl.encoded import UNK, Encoded
+from textdl.encoding import encode_corpus
 from textdl.errors import CorpusError, UsageError
 from textdl.evaluation.spelling import Speller, rarest
-from textdl.protocols import Run, Tokenizer
-from textdl.vocabulary import Vocabulary, count, cut
+from textdl.protocols import Run, Tokenizer, TrainingData
+from textdl.tokenizers.parallel import encode_lines
+from textdl.vocabulary import SPECIALS, Vocabulary, read_pieces, select
 
 HELD_OUT = 0.05
 """Of a corpus, where a family needs held-out text and none is given."""
@@ -32,7 +35,7 @@ class Prepared:
     """What is trained on, held-out lines not among it."""
     tokenizer: Tokenizer
     vocab: Vocabulary
-    data: Encoded
+    data: TrainingData
     valid: Encoded | None
     min_count: int
     speller: Speller
@@ -51,7 +54,10 @@ def prepare(
     unit: str,
     min_count: int,
     max_vocab: int | None,
+    vocabulary: Path | None,
     keep: Callable[[str], bool] | None,
+    subword_regularization: float | None,
+    processes: int,
     run: Run,
 ) -> Prepared:
     """Prepare a corpus.
@@ -64,7 +70,10 @@ def prepare(
         unit: `line` or `stream`: how the family reads the text, and so how a part is held out.
         min_count: types with fewer tokens become <unk>.
         max_vocab: at most so many types.
+        vocabulary: a file of the pieces to know, instead of choosing them by their counts.
         keep: pieces for which this is False are cut.
+        subword_regularization: the tokenizer's pieces are drawn anew for each epoch, with this strength.
+        processes: for tokenizing; 0: one for each core.
         run: receives progress, notes and seconds.
 
     Raises:
@@ -86,28 +95,94 @@ def prepare(
             text, valid = _held_out(text, unit, run)
         lines = line_fingerprints(text)
     made = _tokenizer(tokenizer, text, run)
+    fixed: Sequence[str] | None = _fixed(vocabulary, made) if vocabulary is not None else None
+    _note_lost(text, made, run)
     with run.timing("encoding"):
-        vocab, data, left_out = count(_watched(made.encode_lines(text), run), made.inventory)
+        whole = encode_corpus(text, made, run=run, processes=processes)
     with run.timing("vocabulary"):
-        if made.inventory is None:
-            vocab, data, left_out = cut(vocab, data, min_count=min_count, max_size=max_vocab, keep=keep)
-        else:
-            min_count = 1
+        if made.inventory is not None:
             if max_vocab is not None or keep is not None:
                 run.note(f"{made.spec} has a vocabulary of its own, of which nothing is cut")
-    if not vocab.pieces:
+            min_count, max_vocab, keep = 1, None, None
+            fixed = made.inventory
+        chosen = select(
+            whole.types(), whole.counts, min_count=min_count, max_size=max_vocab,
+            keep=keep if fixed is None else None, fixed=fixed,
+        )  # fmt: skip
+        vocab, left_out = chosen.vocab, chosen.cut | whole.lacking
+        data = whole.through(chosen)
+    if not vocab.counts[len(SPECIALS) :].any():
+        most = max(left_out.values(), default=0)
         raise CorpusError(
-            f"{text.name}: every type is cut, for the most frequent occurs {max(left_out.values(), default=0):,} times. "
-            f"Lower --min-count {min_count}."
+            f"{text.name}: every type is cut. "
+            + (
+                f"No piece of {vocabulary} occurs in it."
+                if vocabulary
+                else f"The most frequent occurs {most:,} times: lower --min-count {min_count}."
+            )
         )
     with run.timing("encoding"):
-        watched = vocab.encode_lines(made.encode_lines(valid)) if valid is not None else None
+        watched = vocab.encode_lines(encode_lines(made, valid, processes=processes)) if valid is not None else None
     with run.timing("speller"):
         speller = Speller.fit(rarest(vocab, left_out), vocab.pieces, single_code_point=made.single_code_points)
     ledger.tokens, ledger.types = data.tokens, len(vocab.pieces)
-    ledger.cut_types, ledger.cut_tokens = len(left_out), sum(left_out.values())
+    ledger.cut_types, ledger.cut_tokens = chosen.cut_types + len(whole.lacking), int(vocab.counts[UNK])
     ledger.lines_held_out = ledger.lines - len(data)
-    return Prepared(text, made, vocab, data, watched, min_count, speller, lines, ledger)
+    ledger.characters_held_out = ledger.characters - text.read().characters
+    ledger.tokens_held_out = watched.tokens if watched is not None and ledger.lines_held_out else None
+    trained: TrainingData = data
+    if subword_regularization is not None:
+        trained = _Resegmented(text, made, vocab, subword_regularization, run.seed)
+    return Prepared(text, made, vocab, trained, watched, min_count, speller, lines, ledger)
+
+
+class _Resegmented:
+    """A corpus whose every epoch is another segmentation: subword regularisation (Kudo 2018), BPE-dropout."""
+
+    def __init__(self, text: Corpus, tokenizer: Tokenizer, vocab: Vocabulary, alpha: float, seed: int):
+        self._text, self._tokenizer, self._vocab, self._alpha, self._seed = text, tokenizer, vocab, alpha, seed
+        self._number = -1
+        self._epoch = Encoded.from_lines([], len(vocab))
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self._vocab)
+
+    def epoch(self, number: int) -> Encoded:
+        if number != self._number:
+            seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
+            drawn = self._tokenizer.sampled(self._text, alpha=self._alpha, seed=seed)  # type: ignore[attr-defined]
+            self._number, self._epoch = number, self._vocab.encode_lines(drawn)
+        return self._epoch
+
+
+def _difference(line: str, other: str) -> str:
+    """Around the first place where two lines differ."""
+    at = next((i for i, (a, b) in enumerate(zip(line, other, strict=False)) if a != b), min(len(line), len(other)))
+    start = max(0, at - 4)
+    return f"{line[start : at + 8]!r} to {other[start : at + 8]!r}"
+
+
+def _fixed(path: Path, tokenizer: Tokenizer) -> list[str]:
+    if tokenizer.inventory is not None:
+        raise UsageError(f"--vocab {path}: {tokenizer.spec} has a vocabulary of its own")
+    return read_pieces(path)
+
+
+def _note_lost(text: Corpus, tokenizer: Tokenizer, run: Run) -> None:
+    """Say how many lines a tokenizer that normalises changes, and show one."""
+    if tokenizer.lossless:
+        return
+    changed, example = 0, ""
+    for line in text:
+        if (other := tokenizer.normalized(line)) != line:
+            changed += 1
+            example = example or _difference(line, other)
+    if changed:
+        run.note(
+            f"{tokenizer.spec} changes {changed:,} of {text.ledger.lines:,} lines, such as {example}: what is lost "
+            "cannot come back, and perplexities of other tokenizers cannot be compared with this model's"
+        )
 
 
 def automatic(lines: Iterable[str]) -> str:
@@ -139,13 +214,3 @@ def _held_out(text: Corpus, unit: str, run: Run) -> tuple[Corpus, Corpus]:
     how = "the last 5 % of the text" if unit == "stream" else "5 % of the lines, chosen by their content,"
     run.note(f"no --valid given: {how} is held out to watch training")
     return parts
-
-
-def _watched(pieces: Iterable[list[str]], run: Run) -> Iterator[list[str]]:
-    """Passes tokenized lines through and reports progress."""
-    done = 0
-    for number, line in enumerate(pieces, 1):
-        done += len(line)
-        if number % 256 == 0:
-            run.progress("tokenizing", done, None, "tokens")
-        yield line

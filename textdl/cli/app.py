@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from textdl.cli import corpus, demo, evaluate, generate, info, tokenizer, train, vectors
+from textdl.cli import cache, corpus, demo, evaluate, generate, info, tokenizer, train, vectors
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,5 +43,6 @@ app.command("sample")(generate.sample)
 app.command("similar")(vectors.similar)
 app.command("analogy")(vectors.analogy)
 app.add_typer(vectors.app, name="vectors")
+app.add_typer(cache.app, name="cache")
 app.command("info")(info.info)
 app.command("demo")(demo.demo)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from textdl.cli.options import Encoding, JsonFile, Quiet
+from textdl.cli.options import JsonFile, Quiet, TextOptions, spread
 from textdl.cli.output import TerminalRun, say, table, write_json
 
 if TYPE_CHECKING:
@@ -21,23 +21,23 @@ Words = Annotated[
 ]
 
 
+@spread
 def evaluate(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Model directories, of any families.")],
     text: Text,
+    reading: TextOptions,
     words: Words = "auto",
-    encoding: Encoding = "utf-8",
     json: JsonFile = None,
     quiet: Quiet = False,
 ) -> int:
     """One report card for language models of any family on the same raw text."""
     import textdl
-    from textdl.corpus import open_corpora
     from textdl.evaluation.perplexity import to_document
     from textdl.evaluation.report import report_card
 
     run = TerminalRun(quiet=quiet)
     with run.shown():
-        card = textdl.evaluate(list(models), open_corpora([text], encoding=encoding), words=words, run=run)
+        card = textdl.evaluate(list(models), reading.open([text]), words=words, run=run)
     if json is not None:
         write_json(to_document(card.results, card.baselines), json)
     if json != "-":
@@ -45,19 +45,19 @@ def evaluate(
     return 0
 
 
+@spread
 def compare(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="A B...", help="Models (with --text) or files of eval --json.")
     ],
+    reading: TextOptions,
     text: Annotated[str | None, typer.Option("--text", metavar="FILE", help="Held-out raw text.")] = None,
     words: Words = "auto",
-    encoding: Encoding = "utf-8",
     json: JsonFile = None,
     quiet: Quiet = False,
 ) -> int:
     """Rank what can be ranked and refuse the rest with the reason. Exit 3: nothing can be compared."""
     import textdl
-    from textdl.corpus import open_corpora
     from textdl.evaluation.report import comparison_tables
     from textdl.models import comparison_document
 
@@ -71,7 +71,7 @@ def compare(
     run = TerminalRun(quiet=quiet)
     with run.shown():
         if directories and text is not None:
-            lines = open_corpora([text], encoding=encoding)
+            lines = reading.open([text])
             results += textdl.evaluate(directories, lines, words=words, run=run).results
             directories = []
         comparison = textdl.compare(*results, *directories)
@@ -83,23 +83,23 @@ def compare(
     return 0
 
 
+@spread
 def score(
     model: Annotated[Path, typer.Argument(metavar="MODEL")],
+    reading: TextOptions,
     sentences: Annotated[list[str] | None, typer.Argument(metavar="[SENTENCE...]")] = None,
     text: Annotated[str | None, typer.Option("--text", metavar="FILE", help="Score the lines of a file.")] = None,
-    encoding: Encoding = "utf-8",
     json: JsonFile = None,
 ) -> int:
     """Natural log-probability of every token; an unknown one pays for its spelling."""
     import textdl
-    from textdl.corpus import open_corpora
     from textdl.errors import UsageError
     from textdl.vocabulary import escape
 
     if (text is None) == (not sentences):
         raise UsageError("give either sentences to score or --text FILE")
     loaded = textdl.load(model)
-    lines = open_corpora([text], encoding=encoding) if text is not None else sentences or []
+    lines = reading.open([text]) if text is not None else sentences or []
     everything = []
     rows: list[list[object]] = []
     for number, (line, scores) in enumerate(zip(lines, loaded.score_lines(lines), strict=True), 1):

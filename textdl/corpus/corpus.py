@@ -7,12 +7,13 @@ and the fingerprint; parts (splits, held-out lines) are views that read their ba
 from __future__ import annotations
 
 import difflib
+import glob
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from textdl.corpus import split as splitting
 from textdl.corpus.builtin import extracted
@@ -27,8 +28,11 @@ from textdl.corpus.sources import (
     Files,
     Hashed,
     Lines,
+    Sentences,
     Source,
-    Spooled,
+    SpooledBytes,
+    SpooledLines,
+    add_counts,
     not_a_line,
     standard_input,
 )
@@ -36,7 +40,8 @@ from textdl.errors import CorpusError, TextTypeError, UsageError
 
 Unit = Literal["line", "stream"]
 
-_TABLE = frozenset((".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xml", ".html"))
+_MARKUP = frozenset((".json", ".xml", ".html", ".htm"))
+_SLICE = 1 << 20
 
 
 class Corpus:
@@ -67,7 +72,7 @@ class Corpus:
         """The lines in lists of any length: the fast way to read.
 
         Raises:
-            CorpusError: a file cannot be read, decompressed or decoded, or a line cannot be UTF-8.
+            CorpusError: a file cannot be read, decompressed or decoded, a line cannot be UTF-8, or the text has changed.
         """
         if self.fingerprint is not None:
             yield from self._source.batches(Ledger())
@@ -76,14 +81,8 @@ class Corpus:
         digest = hashlib.sha256()
         for batch in self._source.batches(ledger):
             text = "\n".join(batch)
-            try:
-                digest.update(text.encode())
-            except UnicodeEncodeError as error:
-                line = ledger.lines + text.count("\n", 0, error.start) + 1
-                raise CorpusError(
-                    f"{self.name}, line {line:,}: a lone surrogate (U+{ord(text[error.start]):04X}) is no character. "
-                    'It comes from reading with errors="surrogateescape" or from a broken JSON escape: mend the text.'
-                ) from error
+            for start in range(0, len(text), _SLICE):
+                digest.update(text[start : start + _SLICE].encode())
             digest.update(b"\n")
             ledger.lines += len(batch)
             ledger.blank += batch.count("") + sum(map(str.isspace, batch))
@@ -92,9 +91,7 @@ class Corpus:
             del text
             yield batch
         if self.fingerprint is None:
-            for counted in fields(Ledger):
-                if isinstance(value := getattr(ledger, counted.name), int):
-                    setattr(self.ledger, counted.name, value)
+            add_counts(ledger, self.ledger)
             self.fingerprint = digest.hexdigest()
 
     @property
@@ -174,37 +171,73 @@ class Corpus:
         return parts
 
     def without_duplicates(self) -> Corpus:
-        """Each line once, where it first occurs; the ledger counts the others. Needs 64 bits a distinct line, and more."""
+        """Each line once, where it first occurs; the ledger counts the others.
+
+        Reads the text once more to find them, in bounded memory: a bit a line, besides 100 MB or so.
+        """
         return self._view(Distinct(self), f"{self.name} without duplicates")
+
+    def sentences(self) -> Corpus:
+        """Its lines cut into sentences, a line each; blank lines stay. The ledger counts what that added and dropped."""
+        return self._view(Sentences(self), f"{self.name} in sentences")
 
     def _view(self, source: Source, name: str) -> Corpus:
         return Corpus(source, name=name, unit=self.unit, notes=self.ledger.notes)
 
 
-def open_corpus(source: Any, *, encoding: str = "utf-8", errors: Errors = "strict", split: str | None = None) -> Corpus:
+@dataclass(frozen=True)
+class _Reading:
+    """How text is to be read: the arguments of `open_corpus`."""
+
+    encoding: str
+    errors: Errors
+    field: str | None
+    streaming: bool
+    spool: bool = False
+
+
+def open_corpus(
+    source: Any,
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    field: str | None = None,
+    streaming: bool = False,
+    split: str | None = None,
+    spool: bool = False,
+) -> Corpus:
     """Text from wherever it is.
 
     Args:
-        source: a str or Path (file or directory, plain or .gz, .bz2, .xz, .zst), a catalog name with an optional
-            `:train`, `:valid` or `:test`, `-` for standard input, a re-iterable of str (its items are lines), a
-            list of Path objects (read one after the other), or a Corpus.
-        encoding: of files and standard input; the built-in corpora and lists have none.
-        errors: `strict`, or `replace`: bytes that cannot be decoded become U+FFFD and are counted.
-        split: `train`, `valid` or `test`: only that part.
+        source: a str or Path (file or directory; text, .jsonl, .csv, .tsv or .parquet; plain or .gz, .bz2, .xz, .zst),
+            a pattern of files (`data/**/*.txt`), a catalog name with an optional `:train`, `:valid` or `:test`,
+            `hf:NAME[@CONFIG][:SPLIT]` through the `datasets` library, `-` for standard input, a re-iterable of str (its
+            items are lines), a list of Path objects (read one after the other), or a Corpus.
+        encoding: of files and standard input; the built-in corpora, Parquet and lists have none.
+        errors: `strict`, or `replace`: what cannot be decoded, and lone surrogates, becomes U+FFFD and is counted.
+        field: the field of tables and data sets that holds the text; found where that is clear.
+        streaming: read a data set of the hub over the network, without keeping it, instead of downloading it first.
+        split: `train`, `valid` or `test`: only that part, as textdl cuts it.
+        spool: allow a generator, which can be read only once: its lines are copied to a temporary file first.
 
     Raises:
-        UsageError: a str that is neither a path nor a catalog name, an unknown encoding or split.
-        TextTypeError: not text: bytes, a number, a generator that could be read only once, items that are not str.
+        UsageError: a str that is neither a path nor a pattern nor a name, an unknown encoding, field or split.
+        CorpusError: a data set cannot be had.
+        TextTypeError: not text: bytes, a number, a generator without `spool`, items that are not str.
     """
-    check_encoding(encoding)
-    if errors not in ("strict", "replace"):
-        raise UsageError(f'errors must be "strict" or "replace", got {errors!r}')
-    corpus = _open(source, encoding, errors)
+    corpus = _open(source, _reading(encoding, errors, field, streaming, spool))
     return corpus if split is None else corpus.split(split)
 
 
-def open_corpora(sources: Sequence[str | Path], *, encoding: str = "utf-8", errors: Errors = "strict") -> Corpus:
-    """Several paths or catalog names, read one after the other: what the command line passes.
+def open_corpora(
+    sources: Sequence[str | Path],
+    *,
+    encoding: str = "utf-8",
+    errors: str = "strict",
+    field: str | None = None,
+    streaming: bool = False,
+) -> Corpus:
+    """Several paths, patterns or names, read one after the other: what the command line passes.
 
     Unlike `open_corpus`, a list of str is a list of sources here.
 
@@ -217,7 +250,17 @@ def open_corpora(sources: Sequence[str | Path], *, encoding: str = "utf-8", erro
         raise UsageError("no corpus was named. Give a file, a directory, a catalog name or - for standard input.")
     if list(sources).count("-") > 1:
         raise UsageError("standard input (-) can be read only once; name it once")
-    return _chain([open_corpus(source, encoding=encoding, errors=errors) for source in sources])
+    how = _reading(encoding, errors, field, streaming)
+    return _chain([_open(source, how) for source in sources])
+
+
+def _reading(encoding: str, errors: str, field: str | None, streaming: bool, spool: bool = False) -> _Reading:
+    check_encoding(encoding)
+    if errors not in get_args(Errors):
+        raise UsageError(f'--errors (errors=) must be "strict" or "replace", got {errors!r}')
+    if field is not None and not field.strip():
+        raise UsageError("--field (field=) is empty. Give the name of the field that holds the text.")
+    return _Reading(encoding, cast(Errors, errors), field, streaming, spool)
 
 
 def _chain(corpora: list[Corpus]) -> Corpus:
@@ -232,33 +275,53 @@ def _chain(corpora: list[Corpus]) -> Corpus:
     )
 
 
-def _open(source: Any, encoding: str, errors: Errors) -> Corpus:
+def _open(source: Any, how: _Reading) -> Corpus:
     if isinstance(source, Corpus):
         return source
     if isinstance(source, str):
-        return _open_name(source, encoding, errors)
-    if isinstance(source, os.PathLike):
+        corpus = _open_name(source, how)
+    elif isinstance(source, os.PathLike):
         path = Path(source)
         if not os.path.exists(path):
             raise UsageError(f"{path}: there is no such file or directory. Check the path.")
-        return _open_path(path, encoding, errors)
-    return _open_lines(source, encoding, errors)
+        corpus = _open_path(path, how)
+    else:
+        corpus = _open_lines(source, how)
+    if how.streaming and not isinstance(corpus._source, SpooledLines):
+        corpus.ledger.notes.append(f"--streaming is for data sets of the hub (hf:NAME); {corpus.name} is none.")
+    return corpus
 
 
-def _open_name(source: str, encoding: str, errors: Errors) -> Corpus:
+def _open_name(source: str, how: _Reading) -> Corpus:
     if source == "-":
-        return Corpus(Spooled(standard_input, "stdin", encoding, errors), name="stdin")
+        spooled = SpooledBytes(standard_input, "stdin", how.encoding, how.errors)
+        return Corpus(spooled, name="stdin", notes=_no_fields("stdin", how))
     if source and os.path.exists(source):
-        return _open_path(Path(source), encoding, errors)
+        return _open_path(Path(source), how)
     names = {entry.name: entry for entry in catalog()}
     name, colon, part = source.partition(":")
     if name in names:
         corpus = _open_entry(names[name])
+        corpus.ledger.notes += _no_fields(name, how)
         return corpus.split(part) if colon else corpus
+    if source.startswith("hf:"):
+        from textdl.corpus.hub import open_hub
+
+        hub = open_hub(source, how.errors, how.field, how.streaming)
+        return Corpus(hub.source, name=hub.name, notes=hub.notes)
+    if "\n" not in source and "\0" not in source and (glob.has_magic(source) and len(source) <= 4096):
+        files = sorted(Path(found) for found in glob.glob(source, recursive=True) if os.path.isfile(found))
+        if files:
+            return _open_files(files, Path(source).name, how)
     if "\n" in source or len(source) > 255:
         raise UsageError(
             f"a str is a path or a catalog name, and {source[:40]!r}... looks like text. "
             "Pass [text] for one line, or text.split('\\n') for many."
+        )
+    if glob.has_magic(source):
+        raise UsageError(
+            f"no file matches the pattern {source!r}. Check it (** goes into folders, [*] is a star itself); "
+            "for text itself pass a list of lines."
         )
     near = difflib.get_close_matches(name, names, 3, 0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"The catalog has {', '.join(names)}."
@@ -276,13 +339,15 @@ def _open_entry(entry: Entry) -> Corpus:
             f"{entry.name} differs from the one the catalog describes (another version of {entry.package}?): "
             "figures cannot be compared with published ones."
         )
-    source = Files([(text.path, entry.name)], "utf-8", "strict", kept=text)
+    source = Files([(text.path, entry.name)], "utf-8", "strict", tables=False, kept=text)
     return Corpus(source, name=entry.name, unit=entry.unit, notes=notes)
 
 
-def _open_path(path: Path, encoding: str, errors: Errors) -> Corpus:
+def _open_path(path: Path, how: _Reading) -> Corpus:
     name = path.name or path.resolve().name
     if path.is_dir():
+        if (path / "dataset_dict.json").is_file() or (path / "dataset_info.json").is_file():
+            raise UsageError(f"{path} is a data set that the datasets library has saved. Write hf:{path}")
         files = []
         for folder, folders, names in os.walk(path):
             folders[:] = sorted(f for f in folders if not f.startswith("."))
@@ -290,26 +355,54 @@ def _open_path(path: Path, encoding: str, errors: Errors) -> Corpus:
         files = [file for file in files if file.is_file()]
         if not files:
             raise UsageError(f"{path} is a directory without files. Give one that holds text files.")
-        return Corpus(Files([(file, str(file)) for file in files], encoding, errors), name=name)
+        return _open_files(files, name, how)
     if not path.is_file():  # a pipe: it can be read only once
-        return Corpus(Spooled(lambda: path.open("rb"), str(path), encoding, errors), name=name)
+        spooled = SpooledBytes(lambda: path.open("rb"), str(path), how.encoding, how.errors)
+        return Corpus(spooled, name=name, notes=_no_fields(name, how))
+    return _open_files([path], name, how)
+
+
+def _open_files(files: list[Path], name: str, how: _Reading) -> Corpus:
+    source = Files([(file, str(file)) for file in files], how.encoding, how.errors, how.field)
+    plain = [file for file, form in zip(files, source.forms, strict=True) if form is None]
+    markup = [file for file in plain if _MARKUP & {suffix.lower() for suffix in file.suffixes}]
     notes = []
-    if _TABLE & {suffix.lower() for suffix in path.suffixes}:
+    if markup:
+        others = f" and {len(markup) - 1:,} others" if len(markup) > 1 else ""
         notes.append(
-            f"{name} is read as plain text, every line as it stands. Take the text out first if that is not meant."
+            f"{markup[0].name}{others} read as plain text, every line as it stands. "
+            "Take the text out first if that is not meant; a .json file that holds a record a line is read as "
+            "records when its name ends in .jsonl."
         )
-    return Corpus(Files([(path, str(path))], encoding, errors), name=name, notes=notes)
+    if not any(source.forms):
+        notes += _no_fields(name, how)
+    elif plain:
+        notes.append(
+            f"{name} holds {_number(len(files) - len(plain), 'table')} and {_number(len(plain), 'file')} read as plain text, "
+            f"such as {plain[0].name}. If that is not meant, name the files, or use a pattern such as '{name}/*.jsonl'."
+        )
+    return Corpus(source, name=name, notes=notes)
 
 
-def _open_lines(source: Any, encoding: str, errors: Errors) -> Corpus:
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _no_fields(name: str, how: _Reading) -> list[str]:
+    return [] if how.field is None else [f"--field {how.field} is for tables; {name} is plain text, read as it stands."]
+
+
+def _open_lines(source: Any, how: _Reading) -> Corpus:
     if isinstance(source, (bytes, bytearray, memoryview)):
         raise TextTypeError('bytes are not text yet: decode them, as in data.decode("utf-8").split("\\n")')
     if not isinstance(source, Iterable):
         raise TextTypeError(f"a corpus is a path, a catalog name or lines of str; got {type(source).__name__}")
-    if isinstance(source, Iterator):
+    if _only_once(source):
+        if how.spool:
+            return Corpus(SpooledLines(Lines(source, how.errors)), name="lines")
         raise TextTypeError(
-            f"a {type(source).__name__} can be read only once, and a corpus is read several times. "
-            "Pass list(lines), or the path of the file itself."
+            f"a {type(source).__name__} can be read only once, and a corpus is read several times. Pass list(lines), "
+            "spool=True to copy the lines to a temporary file first, or the path of the file itself."
         )
     if isinstance(source, (Set, Mapping)):
         raise TextTypeError(
@@ -318,7 +411,7 @@ def _open_lines(source: Any, encoding: str, errors: Errors) -> Corpus:
     notes = []
     if isinstance(source, (list, tuple)):
         if source and all(isinstance(item, os.PathLike) for item in source):
-            return _chain([_open(item, encoding, errors) for item in source])
+            return _chain([_open(item, how) for item in source])
         for number, item in enumerate(source, 1):
             if not isinstance(item, str):
                 raise not_a_line(number, item)
@@ -327,4 +420,18 @@ def _open_lines(source: Any, encoding: str, errors: Errors) -> Corpus:
                 "A list of str is lines, and every line here is the name of a file that exists. "
                 "For the files pass Path objects, or use open_corpora."
             )
-    return Corpus(Lines(source), name="lines", notes=notes)
+    lines = Lines(source, how.errors)
+    return Corpus(SpooledLines(lines) if how.spool else lines, name="lines", notes=notes)
+
+
+def _only_once(source: Iterable[Any]) -> bool:
+    """Whether an iterable gives the same iterator each time: an iterator, or an object around one."""
+    if isinstance(source, (Iterator, list, tuple, Set, Mapping)):
+        return isinstance(source, Iterator)
+    first, second = iter(source), iter(source)
+    if first is second:
+        return True
+    for iterator in (first, second):
+        if hasattr(iterator, "close"):
+            iterator.close()
+    return False

@@ -5,6 +5,8 @@ are cut after their last `\n`, decoded and split as a whole, so that memory is b
 the longest line. Encodings whose line end is not the one byte 0x0A (UTF-16, UTF-32) are first turned
 into UTF-8. .zst is read through pyarrow, which comes with `datasets`.
 
+A lone `\r` is text; a file that has nothing else to end a line gets a note.
+
 Nothing guesses an encoding to read by it; a guess is only made to say which one to ask for.
 """
 
@@ -17,6 +19,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
@@ -26,7 +29,7 @@ from textdl.errors import CorpusError, UsageError
 Errors = Literal["strict", "replace"]
 
 _BLOCK = 1 << 20
-_MAGIC = {
+COMPRESSIONS = {
     ".gz": b"\x1f\x8b\x08",
     ".bz2": b"BZh",
     ".xz": b"\xfd7zXZ\x00",
@@ -39,7 +42,8 @@ _FOREIGN = {
     b"GIF8": "a GIF image",
     b"PK\x03\x04": "a ZIP archive (.docx and .xlsx are such)",
     b"%PDF-": "a PDF document",
-    b"PAR1": "a Parquet table",
+    b"PAR1": "a Parquet table (name it .parquet and it is read as one)",
+    b"ARROW1": "an Arrow table (the directory of a saved data set is hf:DIR)",
     b"\x93NUMPY": "a NumPy array",
     b"\x7fELF": "a program",
     b"\xd0\xcf\x11\xe0": "an old Office document",
@@ -59,11 +63,54 @@ def check_encoding(encoding: str) -> str:
     try:
         info = codecs.lookup(encoding)
         "".encode(encoding)  # refuses base64, rot13 and the like, which are codecs but not of text
-    except LookupError as error:
+        if info.name in _NOTATIONS:
+            raise LookupError
+    except (LookupError, ValueError) as error:
         raise UsageError(
             f"no encoding is called {encoding!r}. Names are such as utf-8, gb18030, big5, shift_jis, utf-16, cp1252."
         ) from error
     return info.name
+
+
+_NOTATIONS = frozenset(
+    ("unicode_escape", "raw-unicode-escape", "unicode-escape", "idna", "punycode", "undefined", "utf-7")
+)
+"""Codecs for other things than files of text; some give lone surrogates."""
+
+STAND_IN = "textdl.stand-in"
+"""An error handler of codecs."""
+_LONE = "\udc80"
+codecs.register_error(STAND_IN, lambda error: (_LONE, error.end))  # type: ignore[attr-defined]
+
+
+def replace_stand_ins(text: str, ledger: Ledger) -> str:
+    """U+FFFD for every stand-in that the error handler STAND_IN has put; unlike U+FFFD it can be counted."""
+    if found := text.count(_LONE):
+        ledger.replaced += found
+        return text.replace(_LONE, "\ufffd")
+    return text
+
+
+REPLACE = '--errors replace (in Python errors="replace")'
+
+
+def replace_surrogates(text: str, where: str, errors: Errors, ledger: Ledger) -> str:
+    """The same text without lone surrogates, which JSON escapes and Python's own strings can hold.
+
+    Raises:
+        CorpusError: there is one, and they are not to be replaced; it says where.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        if errors == "strict":
+            raise CorpusError(
+                f"{where}: a lone surrogate (U+{ord(text[error.start]):04X}) is no character; it comes from a broken "
+                f'JSON escape or from reading with errors="surrogateescape". Mend the text, or read with {REPLACE}.'
+            ) from error
+        ledger.replaced += sum("\ud800" <= c <= "\udfff" for c in text)
+        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
+    return text
 
 
 def read_lines(path: Path, name: str, encoding: str, errors: Errors, ledger: Ledger) -> Iterator[list[str]]:
@@ -75,9 +122,16 @@ def read_lines(path: Path, name: str, encoding: str, errors: Errors, ledger: Led
     Raises:
         CorpusError: it cannot be opened, decompressed or decoded, or is not text.
     """
+    with opened(path, name) as file:
+        yield from _lines(file, name, check_encoding(encoding), errors, ledger)
+
+
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """The bytes of a file, decompressed. What goes wrong in reading them is a CorpusError that names the file."""
     try:
         with _open(path, name) as file:
-            yield from _lines(file, name, check_encoding(encoding), errors, ledger)
+            yield file
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise CorpusError(
             f"{name}: the compressed data is damaged or cut off ({error}). Download or compress the file again."
@@ -98,7 +152,7 @@ def is_compressed(path: Path) -> bool:
 def _compression(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(16)
-    for suffix, magic in _MAGIC.items():
+    for suffix, magic in COMPRESSIONS.items():
         if head.startswith(magic) and (suffix != ".bz2" or head[4:10] in _BZIP2_BLOCK):
             return suffix
     return None
@@ -107,7 +161,7 @@ def _compression(path: Path) -> str | None:
 def _open(path: Path, name: str) -> IO[bytes]:
     found = _compression(path)
     promised = path.suffix.lower()
-    if promised in _MAGIC and found is None:
+    if promised in COMPRESSIONS and found is None:
         if path.stat().st_size == 0:
             raise CorpusError(f"{name} is empty: not even the header of a {promised} file. Download it again.")
         raise CorpusError(
@@ -136,42 +190,67 @@ def _zstandard(path: Path, name: str) -> IO[bytes]:
 def _lines(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger: Ledger) -> Iterator[list[str]]:
     """Cut into blocks of whole lines, decode, split."""
     done = 0
-    first = True
-    for block, codec in _blocks(file, name, encoding, errors, ledger):
-        if first:
-            _check_text(block, name, codec)
-        text = _decode(block, name, codec, errors, done, ledger)
-        if first and text.startswith("\ufeff"):
-            text = text[1:]
-            ledger.boms += 1
-        first = False
-        if "\r\n" in text:
-            ledger.crlf += text.count("\r\n")
-            text = text.replace("\r\n", "\n")
-        lines = text.split("\n")
-        if lines[-1] == "":
-            lines.pop()
-        done += len(lines)
-        if lines:
-            yield lines
-
-
-def _blocks(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger: Ledger) -> Iterator[tuple[bytes, str]]:
-    r"""Blocks of bytes that end after a \n (all but the last), and the encoding they are in."""
+    returns = 0
+    before = False  # whether characters beyond ASCII have been decoded
+    encoding = "utf-8" if encoding == "utf-8-sig" else encoding  # a mark is looked for anyway
     transcoded = "\n".encode(encoding) != b"\n"
     source = _transcode(file, name, encoding, errors, ledger) if transcoded else _raw(file)
-    codec = "utf-8" if transcoded or encoding == "utf-8-sig" else encoding
-    pending: list[bytes] = []
+    codec = "utf-8" if transcoded else encoding
+    for block in _blocks(source):
+        if not done:
+            _check_text(block, name, codec, ledger)
+        ended = block.endswith(b"\n")
+        if ended:
+            del block[-1:]
+        try:
+            text = block.decode(codec)
+        except UnicodeDecodeError as error:
+            if errors == "strict":
+                raise _not_decodable(block, error.start, name, codec, done, before) from None
+            text = replace_stand_ins(block.decode(codec, STAND_IN), ledger)
+        block.clear()  # the generator it came from still holds it
+        if not done and text.startswith("\ufeff"):
+            text = text[1:]
+            ledger.boms += 1
+            if not text and not ended:
+                return
+        before = before or not text.isascii()
+        if "\r" in text:
+            if "\r\n" in text:
+                ledger.crlf += text.count("\r\n")
+                text = text.replace("\r\n", "\n")
+            if ended and text.endswith("\r"):
+                ledger.crlf += 1
+                text = text[:-1]
+            if not done and "\n" not in text:
+                returns = text.count("\r")
+        lines = text.split("\n")
+        del text  # of one long line, split gives the same object again; of many, a copy
+        done += len(lines)
+        yield lines
+        lines = []
+    if done == 1 and returns > 1:
+        ledger.notes.append(
+            f"{name} is one line: it has no line feed but {returns:,} carriage returns, the line ends of old Macs. "
+            "If they are meant so, convert it: tr '\\r' '\\n' < FILE"
+        )
+
+
+def _blocks(source: Iterator[bytes]) -> Iterator[bytearray]:
+    r"""Blocks of bytes that end after a \n (all but the last). The taker may change them."""
+    pending = bytearray()
     for data in source:
         cut = data.rfind(b"\n") + 1
-        if not cut:
-            pending.append(data)
-            continue
-        pending.append(data[:cut])
-        yield b"".join(pending), codec
-        pending = [data[cut:]] if cut < len(data) else []
+        if cut:
+            pending += memoryview(data)[:cut]
+            rest = data[cut:]
+            del data
+            yield pending
+            pending = bytearray(rest)
+        else:
+            pending += data  # grows in place: a long line is held once
     if pending:
-        yield b"".join(pending), codec
+        yield pending
 
 
 def _raw(file: IO[bytes]) -> Iterator[bytes]:
@@ -179,105 +258,154 @@ def _raw(file: IO[bytes]) -> Iterator[bytes]:
         yield data
 
 
+_MARKS = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
+"""Of the encodings whose order of bytes nothing else tells. The codec drops them."""
+
+
 def _transcode(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger: Ledger) -> Iterator[bytes]:
-    """UTF-16 and the like to UTF-8. The codec drops a byte-order mark it knows: count it here."""
-    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    """UTF-16 and the like to UTF-8."""
+    decoder = codecs.getincrementaldecoder(encoding)("strict" if errors == "strict" else STAND_IN)
     lines = 0
-    first = True
+    data = file.read(max(_BLOCK, 4))
+    _check_magic(data, name)
+    marked = data.startswith(_MARKS.get(encoding, ()))
+    ledger.boms += marked
+    if not marked and len(data) >= 64 and b"\0" not in data and _decodes_but_for_its_end(data[:4096]):
+        raise CorpusError(
+            f"{name}: not {encoding.upper()}: there is no byte of 0, and it reads as UTF-8. Leave out --encoding {encoding}."
+        )
+    if not marked and data and encoding in _MARKS:
+        wide = _wide(data[:4096]) or f"{encoding}-le"
+        raise CorpusError(f"{name}: {encoding.upper()} without a byte-order mark. {_rerun(wide)}")
     while True:
-        data = file.read(_BLOCK)
-        if first:
-            _check_magic(data, name)
-            ledger.boms += encoding in ("utf-16", "utf-32") and data[:2] in (b"\xff\xfe", b"\xfe\xff", b"\0\0")
-            first = False
         try:
             text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
             raise CorpusError(
-                f"{name}, after line {lines + 1:,}: not {encoding.upper()} ({error.reason}). "
-                "Give the encoding the file is in with --encoding."
+                f"{name}, after line {lines + 1:,}: not {encoding.upper()} ({error.reason}). Give the encoding the file "
+                f"is in with --encoding (in Python encoding=), or read with {REPLACE}."
             ) from error
         lines += text.count("\n")
-        ledger.replaced += text.count("\ufffd") if errors == "replace" else 0
+        text = replace_stand_ins(text, ledger)
         if text:
             yield text.encode()
         if not data:
             return
+        data = file.read(_BLOCK)
 
 
-def _decode(block: bytes, name: str, encoding: str, errors: Errors, lines_before: int, ledger: Ledger) -> str:
-    try:
-        return block.decode(encoding)
-    except UnicodeDecodeError as error:
-        if errors == "replace":
-            text = block.decode(encoding, "replace")
-            try:
-                genuine = block.count("\ufffd".encode(encoding))
-            except UnicodeEncodeError:
-                genuine = 0
-            ledger.replaced += text.count("\ufffd") - genuine
-            return text
-        raise _not_decodable(block, error, name, encoding, lines_before) from error
+def _not_decodable(block: bytearray, at: int, name: str, encoding: str, lines_before: int, before: bool) -> CorpusError:
+    """What to say of the byte at `at`. What follows it decides whether a line is damaged or the encoding another.
 
-
-def _not_decodable(block: bytes, error: UnicodeDecodeError, name: str, encoding: str, lines_before: int) -> CorpusError:
-    at = error.start
+    before: whether characters beyond ASCII came before this block.
+    """
     line = lines_before + block.count(b"\n", 0, at) + 1
     begin = block.rfind(b"\n", 0, at) + 1
     column = len(block[begin:at].decode(encoding, "replace")) + 1
     what = f"{name}, line {line:,}: not {encoding.upper()} (byte 0x{block[at]:02x} at column {column:,})"
+    if lines_before == 0 and encoding == "utf-8" and (wide := _wide(bytes(block[:4096]))):
+        return CorpusError(f"{what}; it looks like {wide.upper()} without a byte-order mark. {_rerun(wide)}")
     if lines_before == 0 and _looks_binary(block):
         return CorpusError(f"{what}; it looks like a binary file, not text. Give a text file.")
-    good, bad = _beyond_ascii(block)
-    guess = None if encoding == "utf-8" and good > 10 * bad else guess_encoding(block, encoding)
-    if guess is not None:
-        return CorpusError(f"{what}; it looks like {guess.upper()}. Rerun with --encoding {guess}")
-    if encoding == "utf-8" and (good > 10 * bad or bad < 3):
+    after = bytes(block[begin : begin + (1 << 16)])
+    before = before or not block[:begin].isascii()
+    lines = [part for part in after.split(b"\n")[:1000] if not part.isascii()]
+    wrong = sum(not _decodes(part, encoding) for part in lines)
+    mostly_right = 2 * wrong < len(lines) if len(lines) > 1 else False
+    good, bad = _beyond_ascii(after)
+    if mostly_right or (encoding == "utf-8" and good > 10 * bad) or (before and wrong < 3):
         return CorpusError(
-            f'{what}; the rest is {encoding.upper()}, so that line is damaged. Mend it, or read with errors="replace".'
+            f"{what}; the rest is {encoding.upper()}, so that line is damaged. Mend it, or read with {REPLACE}."
+        )
+    guess = guess_encoding(after, encoding)
+    if guess is not None and before:
+        return CorpusError(
+            f"{what}; up to there it is {encoding.upper()}, from there on it looks like {guess.upper()}: files in two "
+            f"encodings were joined. Convert that part (iconv -f {guess} -t {encoding}), or read with {REPLACE}."
+        )
+    if guess is not None:
+        return CorpusError(f"{what}; it looks like {guess.upper()}. {_rerun(guess)}")
+    if encoding == "utf-8" and bad < 3:
+        return CorpusError(
+            f"{what}; the rest is {encoding.upper()}, so that line is damaged. Mend it, or read with {REPLACE}."
         )
     return CorpusError(
-        f"{what}. Rerun with --encoding and the encoding it is in: gb18030, big5, shift_jis, cp1252, ..."
+        f"{what}. Rerun with --encoding (in Python encoding=) and the encoding it is in: gb18030, big5, shift_jis, "
+        f"cp1252, ...; or read with {REPLACE}."
     )
 
 
-def _check_magic(head: bytes, name: str) -> None:
+def _rerun(encoding: str) -> str:
+    return f'Rerun with --encoding {encoding} (in Python encoding="{encoding}")'
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _check_magic(head: bytes | bytearray, name: str) -> None:
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
             raise CorpusError(f"{name} is {what}, not text. Convert it to a text file first.")
 
 
-def _check_text(block: bytes, name: str, encoding: str) -> None:
-    """Refuse what would only be read as text by accident."""
+def _check_text(block: bytearray, name: str, encoding: str, ledger: Ledger) -> None:
+    """Refuse what would only be read as text by accident, and say what might be."""
     _check_magic(block, name)
+    head = bytes(block[:4096])
     if encoding != "utf-8":
+        if sum(b > 0x7F for b in head) >= 16 and _decodes_but_for_its_end(head):
+            ledger.notes.append(f"{name} is read as {encoding.upper()}, as asked, but it looks like UTF-8.")
         return
     for mark, utf in (
         (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
     ):  # fmt: skip
-        if block.startswith(mark):
-            raise CorpusError(
-                f"{name}: not UTF-8: it begins with the byte-order mark of {utf.upper()}. Rerun with --encoding {utf}"
-            )
-    head = block[:4096]
+        if head.startswith(mark):
+            raise CorpusError(f"{name}: not UTF-8: it begins with the byte-order mark of {utf.upper()}. {_rerun(utf)}")
     if len(head) >= 64:
         even, odd = (head[i::2].count(0) / (len(head) / 2) for i in (0, 1))
         if max(even, odd) > 0.7 and min(even, odd) < 0.1:
             utf = "utf-16-le" if odd > even else "utf-16-be"
             raise CorpusError(
-                f"{name}: every other byte is 0; it looks like {utf.upper()} without a byte-order mark. "
-                f"Rerun with --encoding {utf}"
+                f"{name}: every other byte is 0; it looks like {utf.upper()} without a byte-order mark. {_rerun(utf)}"
             )
 
 
-def _looks_binary(block: bytes) -> bool:
+def _decodes_but_for_its_end(data: bytes) -> bool:
+    """Whether the beginning of a file is UTF-8; the last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _looks_binary(block: bytes | bytearray) -> bool:
     head = block[:8192]
     controls = sum(head.count(c) for c in range(32) if c not in b"\t\n\v\f\r\x1b")
     return controls > len(head) / 20
 
 
-def _beyond_ascii(block: bytes) -> tuple[int, int]:
+def _wide(head: bytes) -> str | None:
+    """UTF-16 without a mark, where the beginning of a file is that: Chinese lines have a byte of 0 at their ends only."""
+    if b"\0" not in head:
+        return None
+    for encoding in ("utf-16-le", "utf-16-be"):
+        text = head[: len(head) // 2 * 2].decode(encoding, "replace")
+        if sum(c < "\x7f" or c in _HAN_OR_MARK or c in _KANA or c in _HANGUL for c in text) > 0.9 * len(text):
+            return encoding
+    return None
+
+
+def _beyond_ascii(block: bytes | bytearray) -> tuple[int, int]:
     """Read as UTF-8: how many characters beyond ASCII there are, and how many places that are not UTF-8."""
     text = block[: 1 << 16].decode("utf-8", "replace")
     bad = text.count("\ufffd")

@@ -1,4 +1,4 @@
-"""Where the lines of a corpus come from: files, standard input, memory, or a part of another corpus.
+"""Where the lines of a corpus come from: files, standard input, memory, or a part or change of another corpus.
 
 Each gives its lines in lists, as often as asked, and counts in a ledger what only it sees.
 """
@@ -6,25 +6,34 @@ Each gives its lines in lists, as often as asked, and counts in a ledger what on
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from io import BytesIO
+from itertools import chain, compress
+from operator import not_
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from textdl.corpus import split as splitting
+from textdl.corpus.fingerprints import no_room, repeated_lines
 from textdl.corpus.ledger import Ledger
-from textdl.corpus.reading import Errors, is_compressed, read_lines
+from textdl.corpus.reading import Errors, is_compressed, read_lines, replace_surrogates
+from textdl.corpus.records import copy, form_of, read_records, refuse_one_value
+from textdl.corpus.sentences import iterate_sentences
 from textdl.errors import CorpusError, TextTypeError, UsageError
 
 if TYPE_CHECKING:
     from textdl.corpus.corpus import Corpus
 
 _BATCH = 4096
+_CHARACTERS = 1 << 20
 
 
 class Source(Protocol):
@@ -49,15 +58,26 @@ def not_a_line(number: int, item: object) -> TextTypeError:
 
 
 class Files:
-    """Files, one after the other."""
+    """Files, one after the other; each is plain text or a table, as its name says."""
 
-    def __init__(self, files: list[tuple[Path, str]], encoding: str, errors: Errors, kept: object = None):
-        self._files, self._encoding, self._errors = files, encoding, errors
-        self._kept = kept  # a temporary file lives as long as what refers to it
+    def __init__(
+        self,
+        files: list[tuple[Path, str]],
+        encoding: str,
+        errors: Errors,
+        field: str | None = None,
+        *,
+        tables: bool = True,
+        kept: object = None,
+    ):
+        """tables: whether names like .jsonl mean anything. kept: lives as long (a temporary file's owner)."""
+        self._files, self._encoding, self._errors, self._field = files, encoding, errors, field
+        self._kept = kept
+        self.forms = [form_of(path) if tables else None for path, _ in files]
         self._stamps: dict[Path, tuple[int, int]] = {}
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        for path, name in self._files:
+        for (path, name), form in zip(self._files, self.forms, strict=True):
             with suppress(OSError):  # reading will say what is wrong
                 status = path.stat()
                 stamp = status.st_size, status.st_mtime_ns
@@ -65,18 +85,22 @@ class Files:
                     raise CorpusError(
                         f"{name} was changed while it was in use. Start again, and leave it alone till the end."
                     )
-            yield from read_lines(path, name, self._encoding, self._errors, ledger)
+            if form:
+                yield from read_records(path, name, self._encoding, self._errors, self._field, ledger)
+            else:
+                lines = read_lines(path, name, self._encoding, self._errors, ledger)
+                yield from refuse_one_value(lines, name) if ".json" in path.suffixes[-2:] else lines
 
     def size(self) -> int | None:
         try:
-            if any(is_compressed(path) for path, _ in self._files):
+            if any(self.forms) or any(is_compressed(path) for path, _ in self._files):
                 return None
             return sum(path.stat().st_size for path, _ in self._files)
         except OSError:
             return None
 
 
-class Spooled:
+class SpooledBytes:
     """Standard input or a pipe: copied to a temporary file by the first pass, so that there can be others."""
 
     def __init__(self, open_stream: Callable[[], IO[bytes]], name: str, encoding: str, errors: Errors):
@@ -85,16 +109,69 @@ class Spooled:
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
         if self._files is None:
-            with tempfile.NamedTemporaryFile(prefix="textdl-", delete=False) as out:
-                path = Path(out.name)
-                weakref.finalize(self, path.unlink, missing_ok=True)
-                with self._open_stream() as stream:
-                    shutil.copyfileobj(stream, out, 1 << 20)
-            self._files = Files([(path, self._name)], self._encoding, self._errors)
+            path = _temporary(self)
+            with path.open("wb") as out:
+                try:
+                    stream = self._open_stream()
+                except OSError as error:
+                    raise CorpusError(f"{self._name}: cannot be read ({error.strerror or error}).") from error
+                with stream:
+                    copy(stream, out)
+            self._files = Files([(path, self._name)], self._encoding, self._errors, tables=False)
         yield from self._files.batches(ledger)
 
     def size(self) -> int | None:
         return self._files.size() if self._files else None
+
+
+class SpooledLines:
+    """What can be read only once, or is slow: the first pass copies its lines to a temporary file."""
+
+    def __init__(self, source: Source):
+        self._source: Source | None = source
+        self._path: Path | None = None
+        self._counted = Ledger()
+
+    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
+        if self._source is not None:
+            if self._path is not None:
+                raise CorpusError("copying the text failed before, and it can be read only once. Start again.")
+            self._path = _temporary(self)
+            with self._path.open("wb") as out:
+                for batch in self._source.batches(self._counted):
+                    try:
+                        out.write("".join([line + "\n" for line in batch]).encode())
+                        out.flush()
+                    except OSError as error:
+                        raise no_room(error) from error
+            self._source = None
+        assert self._path is not None
+        add_counts(self._counted, ledger)
+        with self._path.open(encoding="utf-8", newline="\n") as file:  # a \r is text here, and so is a mark
+            while lines := file.readlines(1 << 20):
+                yield [line[:-1] for line in lines]
+
+    def size(self) -> int | None:
+        return self._path.stat().st_size if self._path is not None and self._source is None else None
+
+
+def add_counts(counted: Ledger, ledger: Ledger) -> None:
+    """Add the counts and notes of one pass to a ledger."""
+    for count in fields(Ledger):
+        if isinstance(value := getattr(counted, count.name), int):
+            setattr(ledger, count.name, (getattr(ledger, count.name) or 0) + value)
+    ledger.notes += [note for note in counted.notes if note not in ledger.notes]
+
+
+def _temporary(owner: object) -> Path:
+    """An empty file that is removed with its owner."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix="textdl-", delete=False) as out:
+            path = Path(out.name)
+    except OSError as error:
+        raise no_room(error) from error
+    weakref.finalize(owner, path.unlink, missing_ok=True)
+    return path
 
 
 def standard_input() -> IO[bytes]:
@@ -110,13 +187,35 @@ def standard_input() -> IO[bytes]:
 
 
 class Lines:
-    """Lines in memory, or any other re-iterable of str."""
+    """Lines in memory, or any other re-iterable of str. Every pass must give the same lines, and that is checked."""
 
-    def __init__(self, lines: Iterable[str]):
-        self._lines = lines
+    def __init__(self, lines: Iterable[str], errors: Errors = "strict"):
+        self._lines, self._errors = lines, errors
+        self._seals: list[int] = []  # the hash of every batch seen so far
+        self._complete = False
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
+        lines = batches = 0
+        for batch in self._batches(ledger):
+            seal = hash(tuple(batch))
+            if batches == len(self._seals) and not self._complete:
+                self._seals.append(seal)
+            elif batches == len(self._seals):
+                raise _changed(f"there were {lines:,} lines, and now there are more")
+            elif seal != self._seals[batches]:
+                raise _changed(
+                    f"something from line {lines + 1:,} to {lines + len(batch):,} is not what it was, or is gone"
+                )
+            yield batch
+            lines += len(batch)
+            batches += 1
+        if batches < len(self._seals):
+            raise _changed(f"there were more than {lines:,} lines, and now there are no more")
+        self._complete = True
+
+    def _batches(self, ledger: Ledger) -> Iterator[list[str]]:
         batch: list[str] = []
+        size = 0
         for number, line in enumerate(self._lines, 1):
             if not isinstance(line, str):
                 raise not_a_line(number, line)
@@ -131,14 +230,34 @@ class Lines:
                         f"line {number:,} of the list has a line end inside. Split it first, as in text.split('\\n')."
                     )
             batch.append(line)
-            if len(batch) == _BATCH:
-                yield batch
+            size += len(line)
+            if len(batch) == _BATCH or size > _CHARACTERS:
+                yield self._sound(batch, number, ledger)
                 batch = []
+                size = 0
         if batch:
-            yield batch
+            yield self._sound(batch, number, ledger)
+
+    def _sound(self, batch: list[str], last: int, ledger: Ledger) -> list[str]:
+        try:
+            "".join(batch).encode()
+        except UnicodeEncodeError:
+            first = last - len(batch) + 1
+            return [
+                replace_surrogates(line, f"line {number:,} of the list", self._errors, ledger)
+                for number, line in enumerate(batch, first)
+            ]
+        return batch
 
     def size(self) -> int | None:
         return None
+
+
+def _changed(what: str) -> CorpusError:
+    return CorpusError(
+        f"the lines given are not the same in every pass: {what}. A corpus is read several times. "
+        "Pass list(lines), or spool=True to copy them to a temporary file first."
+    )
 
 
 class Chain:
@@ -166,7 +285,6 @@ class Hashed:
         low, high = self._limits()
         share_of = self._share_of
         for batch in self._base._source.batches(Ledger()):
-            check_encodable(batch, self._base.name)
             if kept := [line for line in batch if low <= share_of(line) < high]:
                 yield kept
 
@@ -185,7 +303,6 @@ class AtLeastOne:
         if self._limit is None:
             smallest = 1.0
             for batch in self._base._source.batches(Ledger()):
-                check_encodable(batch, self._base.name)
                 smallest = min(smallest, *map(splitting.held_out_share_of, batch))
                 if smallest < self._share:
                     break
@@ -214,33 +331,64 @@ class Block:
 
 
 class Distinct:
-    """Each line of a corpus once, where it first occurs; the ledger counts the others."""
+    """Each line of a corpus once, where it first occurs; the ledger counts the others.
+
+    Which lines are repeated is found out once, in bounded memory; that is a bit for each.
+    """
 
     def __init__(self, base: Corpus):
         self._base = base
+        self._repeated: tuple[int, NDArray[np.uint8]] | None = None
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
-        seen: set[int] = set()
+        if self._repeated is None:
+            self._repeated = repeated_lines(chain.from_iterable(self._base._source.batches(Ledger())))
+        count, bits = self._repeated
+        at = 0
         for batch in self._base._source.batches(ledger):
-            check_encodable(batch, self._base.name)
-            kept = []
-            for line in batch:
-                if (fingerprint := splitting.line_fingerprint(line)) in seen:
-                    ledger.duplicates_dropped += 1
-                else:
-                    seen.add(fingerprint)
-                    kept.append(line)
-            if kept:
-                yield kept
+            end = at + len(batch)
+            if end > count:
+                raise CorpusError(
+                    f"{self._base.name} was changed while it was in use. Start again, and leave it alone."
+                )
+            repeated = np.unpackbits(bits[at >> 3 : (end + 7) >> 3])[at & 7 :][: len(batch)].astype(bool)
+            at = end
+            if repeated.any():
+                marks = repeated.tolist()
+                dropped = list(compress(batch, marks))
+                ledger.duplicates_dropped += len(dropped)
+                ledger.duplicate_characters += sum(map(len, dropped))
+                batch = list(compress(batch, map(not_, marks)))
+            if batch:
+                yield batch
 
     def size(self) -> int | None:
         return None
 
 
-def check_encodable(batch: Collection[str], name: str) -> None:
-    try:
-        "".join(batch).encode()
-    except UnicodeEncodeError as error:
-        raise CorpusError(
-            f"{name}: a lone surrogate ({error.object[error.start]!r}) is no character. Mend the text."
-        ) from error
+class Sentences:
+    """The lines of a corpus cut into sentences; blank lines stay. What lies between two sentences is counted."""
+
+    def __init__(self, base: Corpus):
+        self._base = base
+
+    def batches(self, ledger: Ledger) -> Iterator[list[str]]:
+        found: list[str] = []
+        for batch in self._base._source.batches(ledger):
+            for line in batch:
+                left, parts = len(line), 0
+                for sentence in iterate_sentences(line) if line and not line.isspace() else (line,):
+                    found.append(sentence)
+                    parts += 1
+                    left -= len(sentence)
+                    if len(found) == _BATCH:
+                        yield found
+                        found = []
+                ledger.characters_between += left
+                ledger.lines_split += parts > 1
+                ledger.sentences_added += parts - 1
+        if found:
+            yield found
+
+    def size(self) -> int | None:
+        return self._base.size_hint

@@ -6,29 +6,13 @@ moves old ones and duplicates are all on one side. Streams are cut into contiguo
 
 from __future__ import annotations
 
-import hashlib
-from array import array
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
+from textdl.corpus.fingerprints import line_fingerprint
 from textdl.errors import UsageError
 
 SPLITS = ("train", "valid", "test")
 RATIOS = (8, 1, 1)
-
-
-def line_fingerprint(line: str) -> int:
-    """64 bits that stand for a line: BLAKE2b of its UTF-8, little-endian."""
-    return int.from_bytes(hashlib.blake2b(line.encode(), digest_size=8).digest(), "little")
-
-
-def line_fingerprints(lines: Iterable[str]) -> NDArray[np.uint64]:
-    """(distinct lines,) the sorted fingerprints of all lines, each once. What `lines.npy` holds."""
-    found = np.frombuffer(array("Q", map(line_fingerprint, lines)), np.uint64)
-    ordered = np.sort(found)  # np.unique is far slower
-    return ordered[np.r_[True, ordered[1:] != ordered[:-1]]] if len(ordered) else ordered
 
 
 def bounds(ratios: Sequence[float]) -> list[float]:

@@ -16,7 +16,7 @@ NORMALIZATIONS = ("none", "NFC", "NFKC")
 
 
 class BaseTokenizer:
-    """Subclasses give `name`, `_segment`, `decode`, and their own options in `OPTIONS`.
+    """Subclasses give `name`, `_segment`, `_pieces` where that should be lazy, `decode`, and their own options in `OPTIONS`.
 
     Two options are everyone's: `lower` and `normalize` (NFC, NFKC). They change the text before it
     is cut, so a tokenizer that uses them is not lossless and says so.
@@ -28,7 +28,12 @@ class BaseTokenizer:
     inventory: Sequence[str] | None = None
     single_code_points = False
 
-    def __init__(self, **options: str) -> None:
+    @property
+    def overlapping(self) -> bool:
+        """Whether pieces share characters, so that the line cannot be put together from them."""
+        return False
+
+    def __init__(self, /, **options: str) -> None:
         self.options = {key: allowed[0] for key, allowed in self.OPTIONS.items()}
         for key, value in options.items():
             if key not in self.OPTIONS:
@@ -74,12 +79,29 @@ class BaseTokenizer:
     def fingerprint(self) -> str:
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def encode(self, line: str) -> list[str]:
+    def normalized(self, line: str) -> str:
+        """The text that is cut into pieces: the line itself, unless `normalize` or `lower` change it.
+
+        Where it differs from the line, the pieces do not hold all that the line did.
+
+        Raises:
+            TextTypeError: it is not a str.
+        """
         if not isinstance(line, str):
             raise TextTypeError(f"a tokenizer takes one line as a str, got {type(line).__name__}: {line!r:.60}")
         if self.options["normalize"] != "none":
             line = unicodedata.normalize(self.options["normalize"], line)  # type: ignore[arg-type]
-        return self._segment(line.lower() if self.options["lower"] == "yes" else line)
+        return line.lower() if self.options["lower"] == "yes" else line
+
+    def encode(self, line: str) -> list[str]:
+        return self._segment(self.normalized(line))
+
+    def iterate(self, line: str) -> Iterator[str]:
+        """The pieces of `encode(line)`, one after the other: for lines whose pieces do not fit into memory.
+
+        Beside the line (and its normalized form) no more than some 30 MB are needed at a time.
+        """
+        return self._pieces(self.normalized(line))
 
     def encode_lines(self, lines: Iterable[str]) -> Iterator[list[str]]:
         if isinstance(lines, str):
@@ -87,7 +109,12 @@ class BaseTokenizer:
         return map(self.encode, lines)
 
     def _segment(self, line: str) -> list[str]:
+        """The pieces of a line that is normalized. The way for short lines, so quick above all."""
         raise NotImplementedError
+
+    def _pieces(self, line: str) -> Iterator[str]:
+        """The same, lazily."""
+        return iter(self._segment(line))
 
     def decode(self, pieces: Sequence[str]) -> str:
         raise NotImplementedError

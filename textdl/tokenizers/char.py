@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from textdl.tokenizers.base import BaseTokenizer
 
@@ -15,6 +15,9 @@ class CharTokenizer(BaseTokenizer):
 
     def _segment(self, line: str) -> list[str]:
         return list(line)
+
+    def _pieces(self, line: str) -> Iterator[str]:
+        return iter(line)
 
     def decode(self, pieces: Sequence[str]) -> str:
         return "".join(pieces)

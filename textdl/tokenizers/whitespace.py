@@ -8,7 +8,7 @@ so not lossless by construction.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from textdl.tokenizers.base import BaseTokenizer
 
@@ -23,6 +23,9 @@ class WhitespaceTokenizer(BaseTokenizer):
 
     def _segment(self, line: str) -> list[str]:
         return _PIECE.findall(line)
+
+    def _pieces(self, line: str) -> Iterator[str]:
+        return (match[0] for match in _PIECE.finditer(line))
 
     def decode(self, pieces: Sequence[str]) -> str:
         return " ".join(pieces)

@@ -1,0 +1,6 @@
+"""`python -m textdl` is `textdl`."""
+
+from textdl.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

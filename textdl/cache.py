@@ -1,0 +1,222 @@
+"""Things that can be made again, kept per user: `$TEXTDL_CACHE`, or the system's place for caches.
+
+An entry is a directory under `KIND/KEY`, made in a hidden directory beside it and renamed when it is
+whole: two processes that make the same entry at once both succeed, the first to finish is kept, and a
+killed process leaves nothing that could be taken for an entry. `entry.json` lists the files with their
+sizes; an entry that does not match is made again. The entries used longest ago go when all together are
+larger than `$TEXTDL_CACHE_LIMIT` (20G).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textdl.errors import CorpusError, UsageError
+from textdl.storage import cache_directory, fsync
+
+_LIMIT = "20G"
+_CARD = "entry.json"
+_GRACE = 3600.0
+"""Seconds after its last use in which an entry is not taken away: somebody may be about to open it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in the cache."""
+
+    kind: str
+    """`encoded`: corpora as ids; `corpora`: built-in texts; `jieba`, `numba`: what these packages keep."""
+    path: Path
+    bytes: int
+    used: float
+    """Seconds since the epoch."""
+    about: str
+    """What it is, for a person."""
+
+
+def cached(kind: str, key: str, about: str, build: Callable[[Path], None]) -> Path:
+    """The directory of an entry, made by `build(directory)` if it is not there.
+
+    Where no cache can be written it is made in a temporary directory, which the caller does not own.
+
+    Args:
+        key: names the entry and everything it depends on; a file name.
+        about: what it is, shown by `textdl cache`.
+
+    Raises:
+        CorpusError: the disk is full, or fails.
+    """
+    try:
+        home = cache_directory(kind)
+        final = home / key
+        if _whole(final):
+            with suppress(OSError):
+                os.utime(final / _CARD)
+            return final
+        home.mkdir(parents=True, exist_ok=True)
+        _sweep(home)
+        staging = Path(tempfile.mkdtemp(prefix=_mark(), dir=home))
+    except (OSError, RuntimeError):  # RuntimeError: there is no home directory
+        home, final = None, None
+        staging = Path(tempfile.mkdtemp(prefix="textdl-cache-"))
+    try:
+        build(staging)
+        _seal(staging, about)
+    except BaseException as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise CorpusError(
+                f"cannot write to {staging.parent}: {error.strerror or error}. Make room there, empty the cache with "
+                "`textdl cache clear`, or set TEXTDL_CACHE to a directory on a larger disk."
+            ) from error
+        raise
+    if home is None or final is None:
+        return staging
+    if final.exists() and not _whole(final):
+        shutil.rmtree(final, ignore_errors=True)
+    try:
+        os.rename(staging, final)
+    except OSError:
+        if not _whole(final):
+            return staging
+        shutil.rmtree(staging, ignore_errors=True)  # another process was first
+    _make_room(final)
+    return final
+
+
+def entries() -> list[Entry]:
+    """Everything in the cache, the largest first. Directories of other packages are one entry each."""
+    found = []
+    try:
+        root = cache_directory("")
+        kinds = sorted(path for path in root.iterdir() if path.is_dir())
+    except (OSError, RuntimeError):
+        return []
+    for kind in kinds:
+        cards = [path for path in kind.iterdir() if (path / _CARD).is_file()]
+        found += [_entry(kind.name, path) for path in cards]
+        rest = sum(_size(path) for path in kind.iterdir() if path not in cards)
+        if rest:
+            found.append(Entry(kind.name, kind, rest, kind.stat().st_mtime, "files"))
+    return sorted(found, key=lambda entry: -entry.bytes)
+
+
+def clear(kinds: set[str] | None = None, *, unused_for: float = 0.0) -> int:
+    """Remove entries; the bytes that became free are returned. What another process is building stays.
+
+    Args:
+        kinds: only these; None: all.
+        unused_for: only what has not been used for so many seconds.
+    """
+    freed = 0
+    for entry in entries():
+        if (kinds is None or entry.kind in kinds) and time.time() - entry.used >= unused_for:
+            freed += entry.bytes
+            if entry.path.name == entry.kind:
+                for path in entry.path.iterdir():
+                    if not (path / _CARD).is_file() and not _is_being_built(path):
+                        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            else:
+                shutil.rmtree(entry.path, ignore_errors=True)
+    return freed
+
+
+def limit() -> int:
+    """Bytes that the cache may hold: `$TEXTDL_CACHE_LIMIT`, such as 500M or 20G.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    text = os.environ.get("TEXTDL_CACHE_LIMIT", _LIMIT)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    if match is None:
+        raise UsageError(f"TEXTDL_CACHE_LIMIT is {text!r}; expected a size such as 500M or 20G")
+    return int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
+
+
+def _entry(kind: str, path: Path) -> Entry:
+    about = ""
+    with suppress(OSError, ValueError, AttributeError):
+        about = str(json.loads((path / _CARD).read_text("utf-8")).get("about", ""))
+    return Entry(kind, path, _size(path), (path / _CARD).stat().st_mtime, about)
+
+
+def _seal(staging: Path, about: str) -> None:
+    files = sorted(path for path in staging.iterdir() if path.is_file())
+    for path in files:
+        fsync(path)
+    card: dict[str, Any] = {"about": about, "files": {path.name: path.stat().st_size for path in files}}
+    (staging / _CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    fsync(staging / _CARD)
+    fsync(staging)
+
+
+def _whole(directory: Path) -> bool:
+    try:
+        files = json.loads((directory / _CARD).read_text("utf-8"))["files"]
+        return all((directory / name).stat().st_size == size for name, size in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _make_room(new: Path) -> None:
+    """Take away what was used longest ago until the rest fits."""
+    kept = [entry for entry in entries() if entry.path.name != entry.kind]
+    total, most = sum(entry.bytes for entry in kept), limit()
+    for entry in sorted(kept, key=lambda entry: entry.used):
+        if total <= most:
+            return
+        if entry.path != new and time.time() - entry.used > _GRACE:
+            shutil.rmtree(entry.path, ignore_errors=True)
+            total -= entry.bytes
+
+
+def _mark() -> str:
+    """The beginning of a name that says who is building: `.HOST.PID.`"""
+    return f".{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())}.{os.getpid()}."
+
+
+def _sweep(home: Path) -> None:
+    """Remove what killed processes left."""
+    for path in home.glob(".*"):
+        if path.is_dir() and not _is_being_built(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_being_built(path: Path) -> bool:
+    parts = path.name.split(".")
+    if len(parts) != 4 or parts[0] or not parts[2].isdigit():
+        return False
+    if parts[1] == _mark().split(".")[1] and os.name == "posix":
+        try:
+            os.kill(int(parts[2]), 0)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            return True
+        return True
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime < 48 * _GRACE  # of another machine
+    return False
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total

@@ -1,0 +1,252 @@
+"""Tokenizing in several processes, with line structure and order kept.
+
+Each process is `python -m textdl.tokenizers.worker`, started with a saved copy of the tokenizer: nothing
+is forked and the caller's `__main__` is not imported, so it works the same on every platform and inside
+any program. Text goes to a process as UTF-8; what comes back is ids in the numbering of that process,
+with the pieces it met for the first time: far less than the pieces themselves.
+
+A text of less than a million characters is tokenized here: starting processes would take longer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from textdl import errors
+from textdl.errors import TextdlError
+from textdl.protocols import Tokenizer
+from textdl.storage import saving
+
+SMALL = 1_000_000
+"""Characters of text below which no process is started."""
+_BLOCK = 1 << 17
+"""Characters sent to a process at a time."""
+_MOST = 16
+"""More processes than this are not started unless asked for: one process has to take in what they give."""
+FRAME = struct.Struct("<q")
+REPLY = struct.Struct("<?qqq")
+"""Numbering begun anew; bytes of new pieces, joined by line feeds; lines; tokens."""
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some lines, tokenized. Ids are the numbering of one `numberer`, which `new` extends."""
+
+    numberer: int
+    fresh: bool
+    """The numbering begins anew with this block."""
+    new: list[str]
+    """Pieces met for the first time: they take the next ids."""
+    ids: NDArray[np.int32]
+    lengths: NDArray[np.int64]
+    """(lines,) tokens of each line."""
+
+
+class Numbering(dict[str, int]):
+    """Pieces to ids in order of first sight, until there are too many to hold."""
+
+    MOST = 1 << 19
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def __missing__(self, piece: str) -> int:
+        self[piece] = number = len(self)
+        self.pieces.append(piece)
+        return number
+
+    def block(self, tokenizer: Tokenizer, lines: Sequence[str]) -> tuple[bool, list[str], NDArray[Any], NDArray[Any]]:
+        """(fresh, new, ids, lengths) of some lines."""
+        fresh = len(self) > self.MOST
+        if fresh:
+            self.clear()
+            self.pieces.clear()
+        known = len(self)
+        lengths = np.zeros(len(lines), np.int64)
+        if len(lines) == 1:  # it may be very long
+            ids = np.fromiter(map(self.__getitem__, tokenizer.iterate(lines[0])), np.int32)
+            lengths[0] = len(ids)
+        else:
+            pieces = list(tokenizer.encode_lines(lines))
+            lengths[:] = list(map(len, pieces))
+            ids = np.fromiter(map(self.__getitem__, chain.from_iterable(pieces)), np.int32, int(lengths.sum()))
+        return fresh, self.pieces[known:], ids, lengths
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], *, processes: int = 0) -> Iterator[list[str]]:
+    """`tokenizer.encode_lines(lines)`, in worker processes where that pays. Order is kept.
+
+    Args:
+        processes: 0: one for each core.
+
+    Raises:
+        TextdlError: whatever the tokenizer raises, or a worker process that died.
+    """
+    if (processes or cores()) == 1:
+        yield from tokenizer.encode_lines(lines)
+        return
+    known: dict[int, list[str]] = {}
+    for block in blocks(tokenizer, ([line] for line in lines), processes=processes):
+        pieces = known.setdefault(block.numberer, [])
+        if block.fresh:
+            pieces.clear()
+        pieces += block.new
+        ids = block.ids.tolist()
+        start = 0
+        for length in block.lengths.tolist():
+            yield [pieces[i] for i in ids[start : start + length]]
+            start += length
+
+
+def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int = 0) -> Iterator[Block]:
+    """Tokenize batches of lines; blocks come in the order of the lines.
+
+    Raises:
+        TextdlError: as `encode_lines`.
+    """
+    processes = processes or min(cores(), _MOST)
+    source = _regrouped(batches)
+    first: list[list[str]] = []
+    if processes > 1:
+        size = 0
+        for group in source:
+            first.append(group)
+            size += sum(map(len, group))
+            if size >= SMALL:
+                break
+        else:
+            processes = 1
+    source = chain(first, source)
+    if processes == 1:
+        numbering = Numbering()
+        for group in source:
+            yield Block(0, *numbering.block(tokenizer, group))
+        return
+    with ExitStack() as stack:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="textdl-tokenizer-", ignore_cleanup_errors=True)
+        )
+        with saving(Path(folder, "model"), {}) as out:
+            tokenizer.save(out)
+        idle: SimpleQueue[_Worker] = SimpleQueue()
+        pool = ThreadPoolExecutor(processes)
+        stack.callback(pool.shutdown, cancel_futures=True)  # after the workers are stopped
+        for number in range(processes):
+            worker = _Worker(number, Path(folder, "model"))
+            stack.callback(worker.stop)
+            idle.put(worker)
+
+        def work(group: list[str]) -> Block:
+            worker = idle.get()
+            try:
+                return worker.tokenize(group)
+            finally:
+                idle.put(worker)
+
+        waiting: deque[Future[Block]] = deque()
+        for group in source:
+            waiting.append(pool.submit(work, group))
+            if len(waiting) > 2 * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _regrouped(batches: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Lines in groups of about _BLOCK characters; a very long line comes alone."""
+    group: list[str] = []
+    size = 0
+    for batch in batches:
+        for line in batch:
+            if len(line) > _BLOCK and group:
+                yield group
+                group, size = [], 0
+            group.append(line)
+            size += len(line) + 1
+            if size >= _BLOCK:
+                yield group
+                group, size = [], 0
+    if group:
+        yield group
+
+
+class _Worker:
+    """One process. Used by one thread at a time."""
+
+    def __init__(self, number: int, tokenizer: Path):
+        self.number = number
+        root = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "textdl.tokenizers.worker", str(tokenizer)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
+
+    def tokenize(self, lines: list[str]) -> Block:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            data = "\n".join(lines).encode("utf-8", "surrogatepass")
+            self._process.stdin.write(FRAME.pack(len(data)))
+            self._process.stdin.write(data)
+            self._process.stdin.flush()
+            fresh, text, count, tokens = REPLY.unpack(read_exactly(self._process.stdout, REPLY.size))
+            written = read_exactly(self._process.stdout, abs(text)).decode("utf-8", "surrogatepass")
+            if text < 0:
+                raise _error(written)
+            lengths = np.frombuffer(read_exactly(self._process.stdout, 8 * count), np.int64)
+            ids = np.frombuffer(read_exactly(self._process.stdout, 4 * tokens), np.int32)
+        except (EOFError, OSError) as error:
+            status = self._process.wait()
+            raise TextdlError(
+                f"a tokenizing process ended ({'signal' if status < 0 else 'exit'} {abs(status)}), perhaps for want of "
+                "memory. Run again with fewer processes."
+            ) from error
+        return Block(self.number, fresh, written.split("\n") if written else [], ids, lengths)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # what is in its buffer has nowhere to go
+                    pipe.close()
+
+
+def read_exactly(file: IO[bytes], size: int) -> bytes:
+    """Raises EOFError where the file ends before."""
+    data = file.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def _error(written: str) -> TextdlError:
+    """The error that a worker met."""
+    told = json.loads(written)
+    kind = getattr(errors, told["kind"], TextdlError)
+    made: TextdlError = kind(told["message"])
+    return made
