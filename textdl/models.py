@@ -81,7 +81,12 @@ def train(
     """
     run = run or Run()
     run.seed = run.seed if seed is None else seed
-    for name, value in (("seed", run.seed), ("min_count", min_count), ("max_vocab", max_vocab), ("processes", processes)):
+    for name, value in (
+        ("seed", run.seed),
+        ("min_count", min_count),
+        ("max_vocab", max_vocab),
+        ("processes", processes),
+    ):
         if value is not None and (not isinstance(value, int) or not 0 <= value < 1 << 63):
             raise UsageError(f"{_option(name)} {value!r}: expected a whole number from 0 up")
     if budget is not None and not (isinstance(budget, int | float) and budget > 0):

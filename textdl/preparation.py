@@ -95,6 +95,8 @@ def prepare(
             text, valid = _held_out(text, unit, run)
         lines = line_fingerprints(text)
     made = _tokenizer(tokenizer, text, run)
+    if subword_regularization is not None:
+        list(made.sampled([""], alpha=subword_regularization, seed=0))  # refuses before any work
     fixed: Sequence[str] | None = _fixed(vocabulary, made) if vocabulary is not None else None
     _note_lost(text, made, run)
     with run.timing("encoding"):
@@ -151,7 +153,7 @@ class _Resegmented:
     def epoch(self, number: int) -> Encoded:
         if number != self._number:
             seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
-            drawn = self._tokenizer.sampled(self._text, alpha=self._alpha, seed=seed)  # type: ignore[attr-defined]
+            drawn = self._tokenizer.sampled(self._text, alpha=self._alpha, seed=seed)
             self._number, self._epoch = number, self._vocab.encode_lines(drawn)
         return self._epoch
 

@@ -64,6 +64,9 @@ class Tokenizer(Protocol):
     def encode_lines(self, lines: Iterable[str]) -> Iterator[list[str]]:
         """The same as `encode` on each line, in order; may work in batches."""
 
+    def sampled(self, lines: Iterable[str], *, alpha: float, seed: int) -> Iterator[list[str]]:
+        """A segmentation of each line drawn at random. Raises UsageError where there is only one."""
+
     def decode(self, pieces: Sequence[str]) -> str: ...
 
     def save(self, out: Writer) -> None:

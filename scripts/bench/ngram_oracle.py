@@ -36,13 +36,10 @@ def pieces(path: Path) -> list[list[str]]:
 def entries(model: NgramModel, vocab: Vocabulary) -> dict[str, tuple[float, float]]:
     """log10 p and log10 back-off of every n-gram, by its words."""
     found = {}
-    contexts = model.trie.starts[-2]
     for n in range(1, model.order + 1):
-        for nodes, words in model.trie.ngrams(n):
-            for node, row in zip(range(nodes.start, nodes.stop), words.tolist(), strict=True):
-                back = float(model.backoff[node]) if node < contexts else 0.0
-                key = " ".join(vocab.written(w) for w in row)
-                found[key] = (float(model.logp[node]) / math.log(10), back / math.log(10))
+        for words, logp, backoff in model.ngrams(n):
+            for row, p, weight in zip(words.tolist(), logp.tolist(), backoff.tolist(), strict=True):
+                found[" ".join(map(vocab.written, row))] = (p / math.log(10), weight / math.log(10))
     return found
 
 
@@ -80,7 +77,7 @@ def compare(stem: Path) -> bool:
 
     fine = worst_p <= 1e-5 and worst_backoff <= 1e-5 and worst_total <= 1e-4 and not strange and not ours
     print(
-        f"{stem.name:38} {sum(model.trie.sizes):>9,} {strange:>5} {len(ours):>5} {worst_p:9.1e} {worst_backoff:9.1e} "
+        f"{stem.name:38} {model.describe()['size']:>9,} {strange:>5} {len(ours):>5} {worst_p:9.1e} {worst_backoff:9.1e} "
         f"{len(test):>5} {worst_total:9.1e} {seconds:7.2f}  {'equal' if fine else 'DIFFERENT'}"
     )
     for sentence in run.notes:

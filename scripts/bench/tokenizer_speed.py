@@ -30,7 +30,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,17 +56,18 @@ def lines_of(path: Path, limit: float) -> Iterator[str]:
 # --- what is measured; each of these runs in a process of its own
 
 
+def consume(results: Iterable[object]) -> None:
+    """Nobody keeps what comes out, ours or theirs."""
+    deque(results, maxlen=0)
+
+
 def pieces(spec: str, processes: int) -> Callable[[list[str]], object]:
     from textdl.tokenizers import create
     from textdl.tokenizers.parallel import encode_lines
 
     tokenizer = create(spec)
 
-    def run(lines: list[str]) -> None:
-        for _ in encode_lines(tokenizer, lines, processes=processes):
-            pass
-
-    return run
+    return lambda lines: consume(encode_lines(tokenizer, lines, processes=processes))
 
 
 def ids(spec: str, processes: int) -> Callable[[Path], object]:
@@ -83,12 +85,11 @@ def peer_jieba(_: str, processes: int) -> Callable[[list[str]], object]:
     jieba.setLogLevel(60)
     jieba.initialize()
     if processes == 1:
-        return lambda lines: [jieba.lcut(line) for line in lines]
+        return lambda lines: consume(map(jieba.lcut, lines))
 
     def run(lines: list[str]) -> None:
         jieba.enable_parallel(processes)
-        for _ in jieba.cut("\n".join(lines)):
-            pass
+        consume(jieba.cut("\n".join(lines)))
         jieba.disable_parallel()
 
     return run
@@ -99,10 +100,10 @@ def peer_sentencepiece(model: str, threads: int) -> Callable[[list[str]], object
 
     processor = sentencepiece.SentencePieceProcessor(model_file=model)
     if threads == 1:
-        return lambda lines: [processor.encode(line, out_type=str) for line in lines]
-    return lambda lines: [
+        return lambda lines: consume(processor.encode(line, out_type=str) for line in lines)
+    return lambda lines: consume(
         processor.encode(lines[i : i + BATCH], out_type=str, num_threads=threads) for i in range(0, len(lines), BATCH)
-    ]
+    )
 
 
 def peer_tokenizers(file: str, threads: int) -> Callable[[list[str]], object]:
@@ -113,9 +114,8 @@ def peer_tokenizers(file: str, threads: int) -> Callable[[list[str]], object]:
     tokenizer = Tokenizer.from_file(file)
 
     def run(lines: list[str]) -> None:
-        for i in range(0, len(lines), BATCH):
-            for encoding in tokenizer.encode_batch_fast(lines[i : i + BATCH]):
-                encoding.tokens  # noqa: B018  (strings are made when they are asked for)
+        for i in range(0, len(lines), BATCH):  # strings are made when they are asked for
+            consume(encoding.tokens for encoding in tokenizer.encode_batch_fast(lines[i : i + BATCH]))
 
     return run
 

@@ -108,6 +108,17 @@ class BaseTokenizer:
             raise TextTypeError("encode_lines takes lines, got one str; pass [text], or use encode(text)")
         return map(self.encode, lines)
 
+    def sampled(self, lines: Iterable[str], *, alpha: float, seed: int) -> Iterator[list[str]]:
+        """One segmentation of each line drawn at random, for training (subword regularisation).
+
+        Raises:
+            UsageError: the tokenizer knows only one.
+        """
+        raise UsageError(
+            f"--subword-regularization: {self.name} cuts a line in one way only. "
+            "Use a SentencePiece model: --tokenizer sp:FILE"
+        )
+
     def _segment(self, line: str) -> list[str]:
         """The pieces of a line that is normalized. The way for short lines, so quick above all."""
         raise NotImplementedError
