@@ -1,7 +1,6 @@
 """The cache: whole entries or none, whoever makes them and whatever kills them."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -89,12 +88,31 @@ def test_a_killed_process_leaves_no_entry_and_is_swept_up(home):
     assert [path.name for path in (home / "encoded").iterdir()] == ["k"]
 
 
-def test_without_a_place_to_write_it_is_temporary(monkeypatch, tmp_path):
+def test_without_a_place_to_write_it_is_temporary(tmp_path):
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TEXTDL_CACHE", str(tmp_path / "file"))
-    path = cache.cached("encoded", "k", "", made("x"))
-    assert (path / "a.txt").read_text() == "x"
-    shutil.rmtree(path)
+    code = (
+        "from textdl import cache\n"
+        "path = cache.cached('encoded', 'k', '', lambda d: (d / 'a.txt').write_text('x'))\n"
+        "print((path / 'a.txt').read_text())"
+    )
+    (tmp_path / "tmp").mkdir()
+    env = {**os.environ, "TEXTDL_CACHE": str(tmp_path / "file"), "TMPDIR": str(tmp_path / "tmp")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "x\n"
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_clearing_leaves_what_is_being_built(home):
+    seen = []
+
+    def build(directory: Path) -> None:
+        (directory / "a.txt").write_text("x")
+        (directory / "entry.json").write_text('{"files": {"a.txt": 1}}')  # as when it is sealed and not yet renamed
+        assert cache.entries()[0].about == "files"
+        seen.append(cache.clear())
+
+    assert (cache.cached("encoded", "k", "", build) / "a.txt").is_file()
+    assert seen == [0]
 
 
 def test_what_was_used_longest_ago_goes_first(monkeypatch):

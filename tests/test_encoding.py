@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textdl import encoding
+from textdl import encoding, vocabulary
 from textdl.corpus import open_corpus
+from textdl.errors import CorpusError
 from textdl.tokenizers import create, parallel
+from textdl.tokenizers.base import BaseTokenizer
 from textdl.tokenizers.sentencepiece import train
 from textdl.vocabulary import SPECIALS, count, select
 
@@ -51,7 +53,7 @@ def test_segments_and_processes_change_nothing(large, monkeypatch, spec, process
     same(encoding.encode_corpus(open_corpus(LINES), tokenizer, processes=processes), LINES, tokenizer)
 
 
-@given(st.lists(st.text(st.sampled_from("ab我c\t\\▁<s>\u2028 xyz"), max_size=12), min_size=1, max_size=20))
+@given(st.lists(st.text(st.sampled_from("ab我c\t\r\\▁<s>\u2028 xyz"), max_size=12), min_size=1, max_size=20))
 @settings(max_examples=60)
 def test_any_text_is_encoded_as_in_memory(tmp_path_factory, lines):
     with pytest.MonkeyPatch.context() as patch:
@@ -67,6 +69,80 @@ def test_any_text_is_encoded_as_in_memory(tmp_path_factory, lines):
 def test_an_inventory_stands_as_it_is(large, chinese):
     tokenizer, _ = train(chinese, vocab_size=320)
     same(encoding.encode_corpus(open_corpus(chinese), tokenizer, processes=1), chinese, tokenizer)
+
+
+class Listed(BaseTokenizer):
+    """Characters, of which the inventory has only some."""
+
+    name = "listed"
+    inventory = ("a", "b", "\r")
+
+    def _segment(self, line):
+        return list(line)
+
+
+@pytest.mark.parametrize("most", [100, 4])
+def test_what_an_inventory_lacks_is_counted(large, monkeypatch, most):
+    monkeypatch.setattr(vocabulary, "SAMPLE", most)
+    lines = ["a b\rx", "\u2028\t\\yzzzzéü", "ab" * 9]
+    whole = encoding.encode_corpus(open_corpus(lines), Listed(), processes=1)
+    _, data, lacking = count(map(list, lines), Listed.inventory)
+    assert whole.data.ids.tolist() == data.ids.tolist()
+    assert whole.lacking_types == len(lacking) == 9
+    assert whole.counts[0] == sum(lacking.values())
+    assert whole.lacking.items() <= lacking.items()
+    assert len(whole.lacking) == 9 if most == 100 else 2 <= len(whole.lacking) <= 4
+
+
+def test_a_text_that_changes_meanwhile_is_not_cached(large, tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    path.write_text("a b\n" * 50)
+    text = open_corpus(path)
+    text.read()
+    original = text._source.batches
+
+    def changing(ledger):
+        yield from original(ledger)
+        yield ["one more"]
+
+    monkeypatch.setattr(text._source, "batches", changing)
+    with pytest.raises(CorpusError, match="was changed while it was in use"):
+        encoding.encode_corpus(text, create("char"), processes=1)
+    same(encoding.encode_corpus(open_corpus(path), create("char"), processes=1), ["a b"] * 50, create("char"))
+
+
+def test_a_damaged_entry_is_made_again(large):
+    lines = ["a b", "c"]
+    whole = encoding.encode_corpus(open_corpus(lines), create("char"), processes=1)
+    counts = whole.source.parent / "counts.npy"
+    counts.write_bytes(bytes(counts.stat().st_size))
+    same(encoding.encode_corpus(open_corpus(lines), create("char"), processes=1), lines, create("char"))
+
+
+def test_types_of_a_cache_that_was_emptied(large):
+    whole = encoding.encode_corpus(open_corpus(["a b"]), create("char"), processes=1)
+    whole.source.unlink()
+    with pytest.raises(CorpusError, match="emptied while it was in use"):
+        list(whole.types())
+
+
+def test_a_tokenizer_of_the_callers_own_works_on_any_text(large, monkeypatch):
+    class Mine:
+        spec = fingerprint = "mine"
+        lossless, single_code_points, overlapping, inventory = True, False, False, None
+
+        def encode(self, line):
+            return line.split("-")
+
+        def iterate(self, line):
+            return iter(self.encode(line))
+
+        def encode_lines(self, lines):
+            return map(self.encode, lines)
+
+    monkeypatch.setattr(parallel, "SMALL", 1)
+    whole = encoding.encode_corpus(open_corpus(["a-b", "b"] * 50), Mine(), processes=2)
+    assert whole.vocab.pieces == ["b", "a"]
 
 
 def test_small_text_stays_in_memory(tmp_path):

@@ -183,6 +183,8 @@ def test_a_vocabulary_may_be_given(texts: Path, tmp_path: Path) -> None:
     assert model.vocab.pieces == ["cat", "zebra", "the"]
     assert model.vocab.counts[4] == 0
     assert model.ledger.cut_tokens == model.vocab.counts[0] > 0
+    with pytest.raises(UsageError, match="--min-count and --max-vocab would choose them"):
+        textdl.train("ngram", str(texts / "en.txt"), vocab=tmp_path / "vocab.txt", max_vocab=5)
     for text, wrong in [
         ("cat\ncat\n", "line 2: cat is in line 1 already"),
         ("cat\n\nthe\n", "line 2: empty"),

@@ -9,6 +9,7 @@ larger than `$TEXTDL_CACHE_LIMIT` (20G).
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
@@ -48,7 +49,7 @@ class Entry:
 def cached(kind: str, key: str, about: str, build: Callable[[Path], None]) -> Path:
     """The directory of an entry, made by `build(directory)` if it is not there.
 
-    Where no cache can be written it is made in a temporary directory, which the caller does not own.
+    Where no cache can be written it is made in a temporary directory, which goes when the process ends.
 
     Args:
         key: names the entry and everything it depends on; a file name.
@@ -56,7 +57,9 @@ def cached(kind: str, key: str, about: str, build: Callable[[Path], None]) -> Pa
 
     Raises:
         CorpusError: the disk is full, or fails.
+        UsageError: $TEXTDL_CACHE_LIMIT is no size.
     """
+    limit()
     try:
         home = cache_directory(kind)
         final = home / key
@@ -82,17 +85,23 @@ def cached(kind: str, key: str, about: str, build: Callable[[Path], None]) -> Pa
             ) from error
         raise
     if home is None or final is None:
-        return staging
+        return _for_this_process(staging)
     if final.exists() and not _whole(final):
         shutil.rmtree(final, ignore_errors=True)
     try:
         os.rename(staging, final)
     except OSError:
         if not _whole(final):
-            return staging
+            return _for_this_process(staging)
         shutil.rmtree(staging, ignore_errors=True)  # another process was first
-    _make_room(final)
+    with suppress(OSError):
+        _make_room(final)
     return final
+
+
+def drop(directory: Path) -> None:
+    """Remove an entry that turned out to be damaged, so that it is made again."""
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def entries() -> list[Entry]:
@@ -104,11 +113,16 @@ def entries() -> list[Entry]:
     except (OSError, RuntimeError):
         return []
     for kind in kinds:
-        cards = [path for path in kind.iterdir() if (path / _CARD).is_file()]
-        found += [_entry(kind.name, path) for path in cards]
-        rest = sum(_size(path) for path in kind.iterdir() if path not in cards)
-        if rest:
-            found.append(Entry(kind.name, kind, rest, kind.stat().st_mtime, "files"))
+        with suppress(OSError):  # another process may be clearing up
+            rest = 0
+            for path in kind.iterdir():
+                if (path / _CARD).is_file() and not path.name.startswith("."):
+                    with suppress(OSError):
+                        found.append(_entry(kind.name, path))
+                else:
+                    rest += _size(path)
+            if rest:
+                found.append(Entry(kind.name, kind, rest, kind.stat().st_mtime, "files"))
     return sorted(found, key=lambda entry: -entry.bytes)
 
 
@@ -122,13 +136,17 @@ def clear(kinds: set[str] | None = None, *, unused_for: float = 0.0) -> int:
     freed = 0
     for entry in entries():
         if (kinds is None or entry.kind in kinds) and time.time() - entry.used >= unused_for:
-            freed += entry.bytes
-            if entry.path.name == entry.kind:
-                for path in entry.path.iterdir():
-                    if not (path / _CARD).is_file() and not _is_being_built(path):
-                        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            else:
+            if entry.path.name != entry.kind:
+                freed += entry.bytes
                 shutil.rmtree(entry.path, ignore_errors=True)
+                continue
+            for path in entry.path.iterdir():
+                if not _is_being_built(path) and (path.name.startswith(".") or not (path / _CARD).is_file()):
+                    freed += _size(path)
+                    if path.is_dir():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink(missing_ok=True)
     return freed
 
 
@@ -143,6 +161,11 @@ def limit() -> int:
     if match is None:
         raise UsageError(f"TEXTDL_CACHE_LIMIT is {text!r}; expected a size such as 500M or 20G")
     return int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
+
+
+def _for_this_process(directory: Path) -> Path:
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
 
 
 def _entry(kind: str, path: Path) -> Entry:
@@ -212,9 +235,10 @@ def _is_being_built(path: Path) -> bool:
 
 
 def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
     total = 0
+    with suppress(OSError):
+        if path.is_file():
+            return path.stat().st_size
     for folder, _, names in os.walk(path):
         for name in names:
             with suppress(OSError):

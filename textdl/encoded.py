@@ -10,6 +10,7 @@ that a corpus larger than memory never is in memory (filling a memory map would 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -88,7 +89,10 @@ class Encoded:
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        weakref.finalize(made.ids, shutil.rmtree, directory, ignore_errors=True)
+        if os.name == "posix":  # what is mapped stays readable, and a kill leaves nothing behind
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
+            weakref.finalize(made.ids, shutil.rmtree, directory, ignore_errors=True)
         return made
 
     def blocks(self, tokens: int = 1 << 22) -> Iterator[Encoded]:

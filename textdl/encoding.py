@@ -27,14 +27,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textdl.cache import cached
+from textdl.cache import cached, drop
 from textdl.corpus import Corpus
 from textdl.encoded import UNK, Encoded, EncodedWriter
+from textdl.errors import CorpusError, ModelError
 from textdl.protocols import Run, Tokenizer
 from textdl.tokenizers.parallel import Block, blocks
-from textdl.vocabulary import SAMPLE, SPECIALS, Selection, Vocabulary, count
+from textdl.vocabulary import SPECIALS, Selection, Thinned, Vocabulary, count
 
-FORMAT = 2
+FORMAT = 3
 SMALL = 1_000_000
 """Characters of text below which everything stays in memory and nothing is cached."""
 _CHUNK = 1 << 20
@@ -50,7 +51,9 @@ class EncodedCorpus:
     counts: NDArray[np.int64]
     """(types + specials,) tokens of each id."""
     lacking: dict[str, int]
-    """Types that an inventory lacks, with their counts; of more than 200,000 the most frequent."""
+    """Types that an inventory lacks, with their counts; of more than 200,000 an even selection."""
+    lacking_types: int
+    """How many there are."""
     source: Vocabulary | Path
     """The types: in memory, or the file that lists them."""
 
@@ -64,9 +67,14 @@ class EncodedCorpus:
         if isinstance(self.source, Vocabulary):
             yield from zip(self.source.pieces, self.counts[_FIRST:].tolist(), strict=True)
             return
-        with self.source.open(encoding="utf-8", newline="\n") as file:
-            for line, number in zip(file, self.counts[_FIRST:].tolist(), strict=True):
-                yield line[:-1], number
+        try:
+            file = self.source.open(encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise CorpusError(f"{self.source}: the cache was emptied while it was in use. Run again.") from error
+        with file:
+            for start in range(_FIRST, len(self.counts), _CHUNK):
+                for number in self.counts[start : start + _CHUNK].tolist():
+                    yield next(file)[:-1], number
 
     def through(self, chosen: Selection) -> Encoded:
         """The corpus in the ids of a vocabulary chosen from its types by `vocabulary.select`."""
@@ -90,30 +98,45 @@ def encode_corpus(text: Corpus, tokenizer: Tokenizer, *, run: Run | None = None,
     characters = text.read().characters
     if characters < SMALL:
         vocab, data, lacking = count(tokenizer.encode_lines(text), tokenizer.inventory)
-        return EncodedCorpus(data, vocab.counts, lacking, vocab)
+        return EncodedCorpus(data, vocab.counts, lacking, len(lacking), vocab)
     key = hashlib.sha256(f"{FORMAT} {text.fingerprint} {tokenizer.fingerprint}".encode()).hexdigest()[:32]
     about = f"{text.name} by {tokenizer.spec} ({text.ledger.lines:,} lines, {characters:,} characters)"
 
     def build(directory: Path) -> None:
         seen = lines = 0
+        digest = hashlib.sha256()
         with _Builder(directory, tokenizer.inventory) as builder:
-            for block in blocks(tokenizer, text.batches(), processes=processes):
+            for block in blocks(tokenizer, _digested(text, digest), processes=processes):
                 builder.add(block)
                 seen += len(block.ids)
                 lines += len(block.lengths)
                 run.progress("tokenizing", lines, text.ledger.lines, "lines", f"{seen:,} tokens")
+            if digest.hexdigest() != text.fingerprint:
+                raise CorpusError(f"{text.name} was changed while it was in use. Start again, and leave it alone.")
             builder.finish()
 
-    return _open(cached("encoded", key, about, build))
+    directory = cached("encoded", key, about, build)
+    try:
+        return _open(directory)
+    except (OSError, ValueError, ModelError):  # damaged, or cleared away this moment
+        drop(directory)
+        return _open(cached("encoded", key, about, build))
+
+
+def _digested(text: Corpus, digest: hashlib._Hash) -> Iterator[list[str]]:
+    """The text on its way to be tokenized, and what its fingerprint would be: the key it is kept under."""
+    for batch in text.batches():
+        for line in batch:
+            digest.update(line.encode())
+            digest.update(b"\n")
+        yield batch
 
 
 def _open(directory: Path) -> EncodedCorpus:
     counts = np.load(directory / "counts.npy", allow_pickle=False)
-    lacking = {}
-    for line in (directory / "lacking.txt").read_text("utf-8").split("\n")[:-1]:
-        number, _, piece = line.partition(" ")
-        lacking[piece] = int(number)
-    return EncodedCorpus(Encoded.open(directory, len(counts)), counts, lacking, directory / "types.txt")
+    met, *lines = (directory / "lacking.txt").read_bytes().decode().split("\n")[:-1]
+    lacking = {piece: int(number) for number, _, piece in (line.partition(" ") for line in lines)}
+    return EncodedCorpus(Encoded.open(directory, len(counts)), counts, lacking, int(met), directory / "types.txt")
 
 
 class _Builder:
@@ -201,21 +224,22 @@ class _Builder:
             order = np.argsort(-counts, kind="stable")  # merged in order of the piece
             final = np.empty(len(order), np.int32)
             final[order] = np.arange(_FIRST, _FIRST + len(order), dtype=np.int32)
-            self._write_types((written[i] for i in order.tolist()), counts[order], 0, {})
+            self._write_types((written[i] for i in order), counts[order], 0, Thinned())
         else:
             known = {piece: i for i, piece in enumerate(self._inventory)}
             final = np.full(len(counts), UNK, np.int32)
             of_inventory = np.zeros(len(known), np.int64)
-            lacking: dict[str, int] = {}
-            for i, number in enumerate(counts.tolist()):
+            lacking, unknown = Thinned(), 0
+            for i, number in enumerate(counts):
                 piece = written[i][:-1].decode("utf-8")
                 if (place := known.get(piece)) is None:
-                    lacking[piece] = number
+                    lacking.add(piece, int(number))
+                    unknown += int(number)
                 else:
                     final[i] = place + _FIRST
                     of_inventory[place] = number
             listed = (f"{piece}\n".encode() for piece in self._inventory)
-            self._write_types(listed, of_inventory, sum(lacking.values()), lacking)
+            self._write_types(listed, of_inventory, unknown, lacking)
         tables = []
         for segment, rank in zip(self._segments, ranks, strict=True):
             table = np.empty(len(rank), np.int32)
@@ -248,13 +272,12 @@ class _Builder:
             counts[rank] += segment.counts  # a segment has each type once
         return found, counts
 
-    def _write_types(
-        self, types: Iterable[bytes], counts: NDArray[np.int64], unknown: int, lacking: dict[str, int]
-    ) -> None:
+    def _write_types(self, types: Iterable[bytes], counts: NDArray[np.int64], unknown: int, lacking: Thinned) -> None:
         with (self._directory / "types.txt").open("wb") as out:
             out.writelines(types)
         with (self._directory / "lacking.txt").open("w", encoding="utf-8", newline="\n") as text:
-            for piece, number in sorted(lacking.items(), key=lambda item: (-item[1], item[0]))[:SAMPLE]:
+            text.write(f"{lacking.met}\n")
+            for piece, number in lacking.items():
                 text.write(f"{number} {piece}\n")
         lines = self._lengths.tell() // 8
         np.save(self._directory / "counts.npy", np.concatenate((np.array([unknown, lines, lines], np.int64), counts)))

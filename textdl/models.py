@@ -103,6 +103,8 @@ def train(
 
     text = open_corpus(corpus, encoding=encoding)
     settings = _config(module.Config, family, config, unit=text.unit)
+    if vocab is not None and (min_count is not None or max_vocab is not None):
+        raise UsageError("--vocab says which pieces are known; --min-count and --max-vocab would choose them by count")
     if subword_regularization is not None and not entry.epochs:
         raise UsageError(f"--subword-regularization is for families that train in epochs; {family} counts once")
     if valid is not None and entry.validation == "none":

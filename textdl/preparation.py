@@ -91,10 +91,14 @@ def prepare(
         ledger = replace(text.read())
         if valid is not None:
             valid.require_text()
+            for remark in valid.read().remarks():
+                run.note(f"{valid.name}: {remark}")
         elif hold_out:
             text, valid = _held_out(text, unit, run)
         lines = line_fingerprints(text)
     made = _tokenizer(tokenizer, text, run)
+    if vocabulary is not None:
+        min_count, max_vocab, keep = 1, None, None
     if subword_regularization is not None:
         list(made.sampled([""], alpha=subword_regularization, seed=0))  # refuses before any work
     fixed: Sequence[str] | None = _fixed(vocabulary, made) if vocabulary is not None else None
@@ -109,7 +113,7 @@ def prepare(
             fixed = made.inventory
         chosen = select(
             whole.types(), whole.counts, min_count=min_count, max_size=max_vocab,
-            keep=keep if fixed is None else None, fixed=fixed,
+            keep=keep, fixed=fixed,
         )  # fmt: skip
         vocab, left_out = chosen.vocab, chosen.cut | whole.lacking
         data = whole.through(chosen)
@@ -128,7 +132,7 @@ def prepare(
     with run.timing("speller"):
         speller = Speller.fit(rarest(vocab, left_out), vocab.pieces, single_code_point=made.single_code_points)
     ledger.tokens, ledger.types = data.tokens, len(vocab.pieces)
-    ledger.cut_types, ledger.cut_tokens = chosen.cut_types + len(whole.lacking), int(vocab.counts[UNK])
+    ledger.cut_types, ledger.cut_tokens = chosen.cut_types + whole.lacking_types, int(vocab.counts[UNK])
     ledger.lines_held_out = ledger.lines - len(data)
     ledger.characters_held_out = ledger.characters - text.read().characters
     ledger.tokens_held_out = watched.tokens if watched is not None and ledger.lines_held_out else None

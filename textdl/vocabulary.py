@@ -210,6 +210,26 @@ def count(
     return vocab, Encoded(table[ids] if len(ids) else ids, offsets, len(vocab)), lacking
 
 
+class Thinned(dict[str, int]):
+    """Types with counts, of which an even selection is kept when there are more than SAMPLE."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.met = 0
+        """How many there were."""
+        self._every = 1
+
+    def add(self, piece: str, number: int) -> None:
+        if self.met % self._every == 0:
+            if len(self) >= SAMPLE:
+                for left in list(self)[1::2]:
+                    del self[left]
+                self._every *= 2
+            if self.met % self._every == 0:
+                self[piece] = number
+        self.met += 1
+
+
 @dataclass(frozen=True, eq=False)
 class Selection:
     """Which types a vocabulary keeps, and what became of the others."""
@@ -220,7 +240,7 @@ class Selection:
     cut_types: int
     cut_tokens: int
     cut: dict[str, int]
-    """The types left out, with their counts; of more than 200,000 an even selection of so many."""
+    """The types left out, with their counts; of more than 200,000 an even selection of half of that or more."""
 
 
 def select(
@@ -246,11 +266,8 @@ def select(
     pieces = list(fixed or ())
     places = {piece: i for i, piece in enumerate(pieces)}
     kept = [0] * len(pieces)
-    stay = 0 if fixed is not None else int(np.count_nonzero(counts[first:] >= min_count))
-    every = max(1, -(-(len(counts) - first - min(stay, max_size or stay)) // SAMPLE))
     table = np.full(len(counts), UNK, np.int32)
-    cut: dict[str, int] = {}
-    cut_types = 0
+    cut = Thinned()
     for i, (piece, number) in enumerate(types, first):
         if fixed is not None:
             place = places.get(piece)
@@ -262,16 +279,14 @@ def select(
             place = len(pieces)
             pieces.append(piece)
             kept.append(number)
-        if place is not None:
+        if place is None:
+            cut.add(piece, number)
+        else:
             table[i] = place + first
-            continue
-        if cut_types % every == 0:
-            cut[piece] = number
-        cut_types += 1
     numbers = np.array(kept, np.int64)
     cut_tokens = int(counts[first:].sum() - numbers.sum())
     specials = counts[:first] + np.array([cut_tokens, 0, 0])
-    return Selection(Vocabulary(pieces, np.concatenate((specials, numbers))), table, cut_types, cut_tokens, cut)
+    return Selection(Vocabulary(pieces, np.concatenate((specials, numbers))), table, cut.met, cut_tokens, cut)
 
 
 def cut(

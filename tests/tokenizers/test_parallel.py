@@ -84,10 +84,34 @@ def test_a_worker_that_is_killed_is_said(small):
         parallel._Worker = parallel_worker
 
 
-def test_a_caller_that_stops_early_stops_the_processes(small):
+def test_a_caller_that_stops_early_stops_the_processes(small, monkeypatch):
+    started = []
+    monkeypatch.setattr(parallel._Worker, "__init__", _recording(parallel._Worker.__init__, started))
     lines = parallel.encode_lines(create("char"), (f"line {i}" for i in range(10**9)), processes=2)
     assert next(lines) == list("line 0")
+    assert [worker._process.poll() for worker in started] == [None, None]
     lines.close()
+    assert all(worker._process.poll() is not None for worker in started)
+
+
+def _recording(original, started):
+    def init(self, *arguments):
+        original(self, *arguments)
+        started.append(self)
+
+    return init
+
+
+def test_files_of_the_working_directory_are_no_modules(small, tmp_path, monkeypatch):
+    for name in ("queue.py", "statistics.py", "textdl.py"):
+        (tmp_path / name).write_text("print('mine')\nraise SystemExit('mine')\n")
+    monkeypatch.chdir(tmp_path)
+    assert list(parallel.encode_lines(create("char"), ["ab" * 100] * 5, processes=2)) == [list("ab" * 100)] * 5
+
+
+def test_a_line_feed_inside_a_line_is_refused(small):
+    with pytest.raises(UsageError, match="a line feed inside"):
+        list(parallel.encode_lines(create("char"), ["a\nb" * 50] * 9, processes=2))
 
 
 def test_errors_of_the_text_reach_the_caller(small):

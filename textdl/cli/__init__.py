@@ -8,8 +8,10 @@ compared, 130 Ctrl-C.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from textdl.cli.app import app
     from textdl.errors import TextdlError
 
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is temporary is cleared away
     command = typer.main.get_command(app)
     try:  # not app(...), which answers Ctrl-C and closed pipes itself
         with command.make_context("textdl", list(sys.argv[1:] if arguments is None else arguments)) as context:

@@ -73,7 +73,9 @@ class BaseTokenizer:
 
     def identity(self) -> dict[str, Any]:
         """Everything that changes the pieces, for a person to read and for the fingerprint."""
-        return {"name": self.name, **self.options}
+        changes = self.options["lower"] != "no" or self.options["normalize"] != "none"
+        unicode = {"unicode": unicodedata.unidata_version} if changes else {}
+        return {"name": self.name, **self.options, **unicode}
 
     @cached_property
     def fingerprint(self) -> str:

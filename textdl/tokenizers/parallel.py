@@ -1,7 +1,7 @@
 """Tokenizing in several processes, with line structure and order kept.
 
-Each process is `python -m textdl.tokenizers.worker`, started with a saved copy of the tokenizer: nothing
-is forked and the caller's `__main__` is not imported, so it works the same on every platform and inside
+Each process runs `worker.main` with a saved copy of the tokenizer, in a Python started for it: nothing is
+forked and the caller's `__main__` is not imported, so it works the same on every platform and inside
 any program. Text goes to a process as UTF-8; what comes back is ids in the numbering of that process,
 with the pieces it met for the first time: far less than the pieces themselves.
 
@@ -30,9 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl import errors
-from textdl.errors import TextdlError
+from textdl.errors import TextdlError, UsageError
 from textdl.protocols import Tokenizer
 from textdl.storage import saving
+from textdl.tokenizers.base import BaseTokenizer
 
 SMALL = 1_000_000
 """Characters of text below which no process is started."""
@@ -128,6 +129,8 @@ def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int
         TextdlError: as `encode_lines`.
     """
     processes = processes or min(cores(), _MOST)
+    if not isinstance(tokenizer, BaseTokenizer):  # the caller's own: another process could not load it
+        processes = 1
     source = _regrouped(batches)
     first: list[list[str]] = []
     if processes > 1:
@@ -198,12 +201,17 @@ class _Worker:
 
     def __init__(self, number: int, tokenizer: Path):
         self.number = number
-        root = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "textdl.tokenizers.worker", str(tokenizer)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path},
-        )  # fmt: skip
+        # -P and appending: files of the working directory must not be taken for modules. Standard output is kept for
+        # replies before anything else is imported, so that nothing printed can end up among them.
+        program = (
+            "import os, sys; replies = os.dup(1); os.dup2(2, 1); sys.path.append(sys.argv[2]); "
+            "from textdl.tokenizers.worker import main; main(sys.argv[1], replies)"
+        )
+        command = [sys.executable, "-P", "-c", program, str(tokenizer), str(Path(__file__).parents[2])]
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        except OSError as error:
+            raise TextdlError(f"a tokenizing process cannot be started ({error.strerror}). Use fewer.") from error
 
     def tokenize(self, lines: list[str]) -> Block:
         assert self._process.stdin is not None
@@ -217,6 +225,8 @@ class _Worker:
             written = read_exactly(self._process.stdout, abs(text)).decode("utf-8", "surrogatepass")
             if text < 0:
                 raise _error(written)
+            if count != len(lines):
+                raise UsageError("a line to be tokenized has a line feed inside; split it there first")
             lengths = np.frombuffer(read_exactly(self._process.stdout, 8 * count), np.int64)
             ids = np.frombuffer(read_exactly(self._process.stdout, 4 * tokens), np.int32)
         except (EOFError, OSError) as error:

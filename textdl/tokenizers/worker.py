@@ -1,4 +1,4 @@
-"""`python -m textdl.tokenizers.worker DIR`: tokenizes what it reads. See `parallel`, which starts it.
+"""What a tokenizing process does: see `parallel`, which starts it.
 
 It lives as long as its standard input is open. Ctrl-C is for the process that started it.
 """
@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -19,17 +20,23 @@ from textdl.storage import Reader
 from textdl.tokenizers.parallel import FRAME, REPLY, Numbering, read_exactly
 
 
-def main() -> None:
+def main(directory: str, replies: int) -> None:
+    """Tokenize with the tokenizer saved in `directory`, and write to the file descriptor `replies`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    source = sys.stdin.buffer
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else prints must not end up among the replies
+    try:
+        with os.fdopen(replies, "wb") as out:
+            _serve(Path(directory), sys.stdin.buffer, out)
+    except (EOFError, BrokenPipeError):  # the process that started this one is gone
+        os._exit(1)
+
+
+def _serve(directory: Path, source: IO[bytes], out: IO[bytes]) -> None:
     numbering = Numbering()
     tokenizer = None
     while head := source.read(FRAME.size):
         lines = read_exactly(source, FRAME.unpack(head)[0]).decode("utf-8", "surrogatepass").split("\n")
         try:
-            tokenizer = tokenizer or tokenizers.load(Reader(Path(sys.argv[1])))
+            tokenizer = tokenizer or tokenizers.load(Reader(directory))
             fresh, new, ids, lengths = numbering.block(tokenizer, lines)
         except Exception as error:
             kind = type(error).__name__ if isinstance(error, TextdlError) else "TextdlError"
@@ -43,10 +50,3 @@ def main() -> None:
         out.write(lengths.astype(np.int64).data)
         out.write(ids.data)
         out.flush()
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except (EOFError, BrokenPipeError):  # the process that started this one is gone
-        os._exit(1)
