@@ -53,6 +53,18 @@ def test_segments_and_processes_change_nothing(large, monkeypatch, spec, process
     same(encoding.encode_corpus(open_corpus(LINES), tokenizer, processes=processes), LINES, tokenizer)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_long_line_is_one_line(large, monkeypatch, processes):
+    monkeypatch.setattr(parallel, "SMALL", 10)
+    monkeypatch.setattr(parallel, "_BLOCK", 8)
+    monkeypatch.setattr(parallel, "_LONG", 9)
+    monkeypatch.setattr(parallel.Numbering, "MOST", 4)
+    lines = ["abc", "a long line of nineteen parts", "", "b", "123456789", "1234567890" * 5, "x"]
+    tokenizer = create("char")
+    same(encoding.encode_corpus(open_corpus(lines), tokenizer, processes=processes), lines, tokenizer)
+    assert list(parallel.encode_lines(tokenizer, lines, processes=2)) == [list(line) for line in lines]
+
+
 @given(st.lists(st.text(st.sampled_from("ab我c\t\r\\▁<s>\u2028 xyz"), max_size=12), min_size=1, max_size=20))
 @settings(max_examples=60)
 def test_any_text_is_encoded_as_in_memory(tmp_path_factory, lines):

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from textdl.bundle import Model, load
+    from textdl.corpus import open_corpora, open_corpus, open_pairs
     from textdl.errors import TextdlError
     from textdl.models import compare, evaluate, sample, train
 
@@ -28,15 +29,23 @@ _EXPORTS = {
     "compare": "textdl.models",
     "evaluate": "textdl.models",
     "load": "textdl.bundle",
+    "open_corpora": "textdl.corpus",
+    "open_corpus": "textdl.corpus",
+    "open_pairs": "textdl.corpus",
     "sample": "textdl.models",
     "train": "textdl.models",
 }
-__all__ = ["Model", "TextdlError", "__version__", "compare", "evaluate", "load", "sample", "train"]
+__all__ = [
+    "Model", "TextdlError", "__version__", "compare", "evaluate", "load", "open_corpora", "open_corpus", "open_pairs",
+    "sample", "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
         return getattr(import_module(_EXPORTS[name]), name)
+    if name == "errors":
+        return import_module("textdl.errors")
     raise AttributeError(f"module 'textdl' has no attribute {name!r}")
 
 

@@ -109,13 +109,15 @@ def encode_corpus(text: Corpus, tokenizer: Tokenizer, *, run: Run | None = None,
             for block in blocks(tokenizer, _digested(text, digest), processes=processes):
                 builder.add(block)
                 seen += len(block.ids)
-                lines += len(block.lengths)
+                lines += len(block.lengths) - block.unfinished
                 run.progress("tokenizing", lines, text.ledger.lines, "lines", f"{seen:,} tokens")
             if digest.hexdigest() != text.fingerprint:
                 raise CorpusError(f"{text.name} was changed while it was in use. Start again, and leave it alone.")
             builder.finish()
 
     directory = cached("encoded", key, about, build)
+    if directory.name != key:
+        run.note("the cache cannot be written, so this text will be tokenized anew each time; see `textdl cache`")
     try:
         return _open(directory)
     except (OSError, ValueError, ModelError):  # damaged, or cleared away this moment
@@ -127,7 +129,8 @@ def _digested(text: Corpus, digest: hashlib._Hash) -> Iterator[list[str]]:
     """The text on its way to be tokenized, and what its fingerprint would be: the key it is kept under."""
     for batch in text.batches():
         for line in batch:
-            digest.update(line.encode())
+            for start in range(0, len(line), _CHUNK):
+                digest.update(line[start : start + _CHUNK].encode())
             digest.update(b"\n")
         yield batch
 
@@ -152,6 +155,7 @@ class _Builder:
         self._segment = _Segment(directory / "segment-0.txt")
         self._tables: dict[int, NDArray[np.int32]] = {}  # of each numberer: its id to the segment's, -1 not yet known
         self._pieces: dict[int, list[str]] = {}
+        self._unfinished = 0  # tokens of a line that goes on in the next block
         self._lengths: IO[bytes] = (directory / "lengths.bin").open("w+b")
 
     def __enter__(self) -> _Builder:
@@ -180,7 +184,10 @@ class _Builder:
             ids = table[block.ids]
         self._tables[block.numberer] = table
         self._raw.write(ids.data)
-        self._lengths.write(block.lengths.data)
+        lengths = block.lengths.copy()
+        lengths[0] += self._unfinished
+        self._unfinished = int(lengths[-1]) if block.unfinished else 0
+        self._lengths.write(lengths[: len(lengths) - block.unfinished].data)
         self._segment.tokens += len(ids)
         if len(self._segment.numbers) > self.SEGMENT:
             self._close()

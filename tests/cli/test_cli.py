@@ -139,7 +139,7 @@ def test_corpora_are_listed_described_and_split(texts: Path, tmp_path: Path) -> 
 
 
 def test_info_verifies(models: Path, tmp_path: Path) -> None:
-    assert "describe.discounts" in fine("info", models / "ngram")
+    assert "D1\tD2\tD3" in fine("info", models / "ngram")
     done = run("info", models / "ngram", "--verify", "--json")
     assert json.loads(done.stdout)["family"] == "ngram"
     assert (models / "m.arpa").read_text().startswith("\\data\\")

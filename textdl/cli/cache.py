@@ -37,6 +37,8 @@ def show(context: typer.Context, json: JsonFlag = False) -> int:
             [e.kind, size(e.bytes), time.strftime("%Y-%m-%d %H:%M", time.localtime(e.used)), e.about] for e in found
         ]
         table(["kind", "size", "last used", "what"], rows)
+    if cache_directory("").exists() and not cache_directory("").is_dir():
+        say(f"{cache_directory('')} is not a directory, so nothing can be kept. Set TEXTDL_CACHE to another.")
     say(
         f"{size(total)} in {cache_directory('')} (TEXTDL_CACHE); "
         f"what was used longest ago goes above {size(cache.limit())} (TEXTDL_CACHE_LIMIT)."

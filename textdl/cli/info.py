@@ -17,6 +17,7 @@ def info(
     json: JsonFlag = False,
 ) -> int:
     """What a model is, what it was trained on, and what it says of itself."""
+    from textdl.corpus import Ledger
     from textdl.storage import Reader
 
     reader = Reader(model)
@@ -25,15 +26,38 @@ def info(
     if json:
         write_json(reader.config, "-")
         return 0
-    shown = {key: value for key, value in reader.config.items() if key not in ("files", "notes")}
-    rows = [list(row) for key, value in shown.items() for row in _rows(key, value)]
+    card = reader.card
+    notes, ledger, about = card.pop("notes", []), card.pop("ledger", None), card.get("describe", {})
+    orders = _orders(about)
+    hidden = {"ngrams", "statistics", "discounts", "fallback", "bytes_per_ngram_by_order"} if orders else set()
+    card["describe"] = {key: value for key, value in about.items() if key not in hidden}
+    card["figures"] = {key: value for key, value in card.get("figures", {}).items() if key not in about}
+    rows = [list(row) for key, value in card.items() for row in _rows(key, value)]
     rows.append(["bytes on disk", f"{reader.size():,}"])
     table(["what", "value"], rows)
-    for note in reader.config.get("notes", []):
+    if orders:
+        print()
+        table(list(orders[0]), [list(order.values()) for order in orders], "by order")
+    if ledger is not None:
+        for line in [*Ledger(**ledger).table(), *Ledger(**ledger).remarks()]:
+            say(line)
+    for note in notes:
         say(f"note: {note}")
     if verify:
         say(f"{len(reader.config['files'])} files verified: every sha256 is as written")
     return 0
+
+
+def _orders(about: dict[str, Any]) -> list[dict[str, object]]:
+    """What an n-gram model says of each of its orders; nothing for other models."""
+    found = []
+    for i, statistics in enumerate(about.get("statistics", [])):
+        row: dict[str, object] = {"order": i + 1, **{key: f"{number:,}" for key, number in statistics.items()}}
+        if about.get("discounts"):
+            row |= {f"D{j}": f"{value:.4f}" for j, value in enumerate(about["discounts"][i], 1)}
+            row["D from"] = "fallback" if i + 1 in about["fallback"] else "counts"
+        found.append({**row, "bytes each": f"{about['bytes_per_ngram_by_order'][i]:.2f}"})
+    return found
 
 
 def _rows(key: str, value: Any) -> list[tuple[str, object]]:

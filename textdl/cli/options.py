@@ -48,6 +48,16 @@ def seconds(text: str | None, option: str = "--budget") -> float | None:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def size(text: str | None, option: str) -> int | None:
+    """`500M`, `4G`, `1.5G` in bytes."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.strip().upper())
+    if match is None or float(match[1]) == 0:
+        raise UsageError(f"{option} takes a size such as 500M or 4G, got {text!r}")
+    return int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
+
+
 def since_start(budget: float | None) -> float | None:
     """What is left of a budget that began when this process did."""
     if budget is None:

@@ -16,6 +16,7 @@ from textdl.cli.options import (
     Valid,
     seconds,
     since_start,
+    size,
     spread,
 )
 from textdl.cli.output import TerminalRun, say, write_json
@@ -32,18 +33,28 @@ def ngram(
     reading: CorpusOptions,
     training: TrainOptions,
     order: Annotated[int, typer.Option(help="Length of the longest n-gram.")] = 5,
-    smoothing: Annotated[str, typer.Option(help="kneser-ney: interpolated modified Kneser-Ney.")] = "kneser-ney",
+    smoothing: Annotated[
+        str, typer.Option(help="kneser-ney (modified, as KenLM), absolute, witten-bell, add-k or mle.")
+    ] = "kneser-ney",
+    k: Annotated[float | None, typer.Option("--k", help="What add-k adds to every count; left out: 1.")] = None,
     prune: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="By order from 1: drop n-grams seen so often or less; 0,0,1.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="500M, 4G: stay below while counting, with files. Left out: half of the free."
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Threads; 0: one for each core. The model is the same.")] = 0,
     arpa: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write an ARPA file (.gz: compressed).")
     ] = None,
 ) -> int:
-    """An n-gram language model with modified Kneser-Ney smoothing."""
+    """An n-gram language model."""
     return _train(
-        "ngram", corpus, output, reading, training, arpa=arpa, order=order, smoothing=smoothing,
-        prune=_thresholds(prune),
+        "ngram", corpus, output, reading, training, arpa=arpa, order=order, smoothing=smoothing, k=k,
+        memory=size(memory, "--memory"), workers=workers, prune=_thresholds(prune),
     )  # fmt: skip
 
 

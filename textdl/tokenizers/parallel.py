@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any
@@ -39,6 +39,8 @@ SMALL = 1_000_000
 """Characters of text below which no process is started."""
 _BLOCK = 1 << 17
 """Characters sent to a process at a time."""
+_LONG = 1 << 20
+"""Characters of a line that is tokenized here, as it comes: nothing is gained by handing it over."""
 _MOST = 16
 """More processes than this are not started unless asked for: one process has to take in what they give."""
 FRAME = struct.Struct("<q")
@@ -58,6 +60,8 @@ class Block:
     ids: NDArray[np.int32]
     lengths: NDArray[np.int64]
     """(lines,) tokens of each line."""
+    unfinished: bool = False
+    """The last line goes on in the next block."""
 
 
 class Numbering(dict[str, int]):
@@ -81,15 +85,24 @@ class Numbering(dict[str, int]):
             self.clear()
             self.pieces.clear()
         known = len(self)
-        lengths = np.zeros(len(lines), np.int64)
-        if len(lines) == 1:  # it may be very long
-            ids = np.fromiter(map(self.__getitem__, tokenizer.iterate(lines[0])), np.int32)
-            lengths[0] = len(ids)
-        else:
-            pieces = list(tokenizer.encode_lines(lines))
-            lengths[:] = list(map(len, pieces))
-            ids = np.fromiter(map(self.__getitem__, chain.from_iterable(pieces)), np.int32, int(lengths.sum()))
+        pieces = list(tokenizer.encode_lines(lines))
+        lengths = np.fromiter(map(len, pieces), np.int64, len(lines))
+        ids = np.fromiter(map(self.__getitem__, chain.from_iterable(pieces)), np.int32, int(lengths.sum()))
         return fresh, self.pieces[known:], ids, lengths
+
+    def long_line(self, tokenizer: Tokenizer, line: str, numberer: int) -> Iterator[Block]:
+        """One line in blocks, so that its pieces never are in memory all at once."""
+        pieces = tokenizer.iterate(line)
+        unfinished = True
+        while unfinished:
+            fresh = len(self) > self.MOST
+            if fresh:
+                self.clear()
+                self.pieces.clear()
+            known = len(self)
+            ids = np.fromiter(map(self.__getitem__, islice(pieces, _LONG)), np.int32)
+            unfinished = len(ids) == _LONG
+            yield Block(numberer, fresh, self.pieces[known:], ids, np.array([len(ids)]), unfinished)
 
 
 def cores() -> int:
@@ -110,6 +123,7 @@ def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], *, processes: int =
         yield from tokenizer.encode_lines(lines)
         return
     known: dict[int, list[str]] = {}
+    line: list[str] = []
     for block in blocks(tokenizer, ([line] for line in lines), processes=processes):
         pieces = known.setdefault(block.numberer, [])
         if block.fresh:
@@ -117,9 +131,13 @@ def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], *, processes: int =
         pieces += block.new
         ids = block.ids.tolist()
         start = 0
-        for length in block.lengths.tolist():
-            yield [pieces[i] for i in ids[start : start + length]]
+        last = len(block.lengths) - 1
+        for number, length in enumerate(block.lengths.tolist()):
+            line += [pieces[i] for i in ids[start : start + length]]
             start += length
+            if number < last or not block.unfinished:
+                yield line
+                line = []
 
 
 def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int = 0) -> Iterator[Block]:
@@ -143,10 +161,13 @@ def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int
         else:
             processes = 1
     source = chain(first, source)
+    numbering = Numbering()
     if processes == 1:
-        numbering = Numbering()
         for group in source:
-            yield Block(0, *numbering.block(tokenizer, group))
+            if len(group[0]) > _LONG:
+                yield from numbering.long_line(tokenizer, group[0], 0)
+            else:
+                yield Block(0, *numbering.block(tokenizer, group))
         return
     with ExitStack() as stack:
         folder = stack.enter_context(
@@ -171,6 +192,11 @@ def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int
 
         waiting: deque[Future[Block]] = deque()
         for group in source:
+            if len(group[0]) > _LONG:
+                while waiting:
+                    yield waiting.popleft().result()
+                yield from numbering.long_line(tokenizer, group[0], processes)
+                continue
             waiting.append(pool.submit(work, group))
             if len(waiting) > 2 * processes:
                 yield waiting.popleft().result()
