@@ -16,10 +16,12 @@ from __future__ import annotations
 import hashlib
 import heapq
 import mmap
+import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 from itertools import repeat
 from pathlib import Path
 from typing import IO, Any
@@ -99,7 +101,7 @@ def encode_corpus(text: Corpus, tokenizer: Tokenizer, *, run: Run | None = None,
     if characters < SMALL:
         vocab, data, lacking = count(tokenizer.encode_lines(text), tokenizer.inventory)
         return EncodedCorpus(data, vocab.counts, lacking, len(lacking), vocab)
-    key = hashlib.sha256(f"{FORMAT} {text.fingerprint} {tokenizer.fingerprint}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{text.fingerprint} {tokenizer.fingerprint} {_versions()}".encode()).hexdigest()[:32]
     about = f"{text.name} by {tokenizer.spec} ({text.ledger.lines:,} lines, {characters:,} characters)"
 
     def build(directory: Path) -> None:
@@ -123,6 +125,12 @@ def encode_corpus(text: Corpus, tokenizer: Tokenizer, *, run: Run | None = None,
     except (OSError, ValueError, ModelError):  # damaged, or cleared away this moment
         drop(directory)
         return _open(cached("encoded", key, about, build))
+
+
+def _versions() -> str:
+    """What may change the pieces without changing a tokenizer's fingerprint: tables of Unicode, library code."""
+    libraries = (f"{name} {metadata.version(name)}" for name in ("regex", "sentencepiece", "jieba"))
+    return f"{FORMAT}, Unicode {unicodedata.unidata_version}, {', '.join(libraries)}"
 
 
 def _digested(text: Corpus, digest: hashlib._Hash) -> Iterator[list[str]]:

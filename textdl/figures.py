@@ -1,8 +1,9 @@
 """Figures whose text can be read, Chinese included: the one file that knows matplotlib.
 
-Drawn with the object interface and the Agg backend: no window, no `pyplot`, no state left behind. Characters
+Drawn with the object interface and the Agg backend: no window, no `pyplot`; settings are put back. Characters
 that matplotlib's own font lacks are taken from a font of the system that has them, else from Noto Sans SC, which
-the package `zhplot` carries (found, not imported). What no font has is labelled by its code point.
+the package `zhplot` carries (found, not imported; it stays in matplotlib's list of fonts). What no font has is
+labelled by its code point.
 """
 
 from __future__ import annotations

@@ -9,9 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from rich.markup import render
+
+from textdl.cli.app import app
 
 COMMAND = Path(sys.executable).with_name("textdl")
 
@@ -48,6 +54,18 @@ def test_help_answers_at_once_and_without_torch() -> None:
     for command in ("train", "eval", "compare", "score", "sample", "similar", "analogy", "info", "demo", "corpus"):
         assert command in text
     assert fine("--version").startswith("textdl ")
+
+
+def test_no_word_of_a_help_text_is_taken_for_markup() -> None:
+    def texts_of(command: Any) -> Iterator[str]:
+        yield from filter(None, [command.help, *(getattr(option, "help", None) for option in command.params)])
+        for inner in getattr(command, "commands", {}).values():
+            yield from texts_of(inner)
+
+    found = list(texts_of(typer.main.get_command(app)))
+    assert any("[frequency]" in text for text in found)
+    for text in found:
+        assert render(text).plain == text.replace("\\[", "[")
 
 
 def test_training_says_what_it_read_and_prints_one_json_object(texts: Path, tmp_path: Path) -> None:

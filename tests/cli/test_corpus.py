@@ -1,5 +1,6 @@
 """`textdl corpus ...`, called in this process: what is printed, where, and what goes wrong."""
 
+import gzip
 import json
 import sys
 
@@ -83,6 +84,23 @@ def test_stats_of_nothing_and_of_several(run, tmp_path, odd):
     assert "no such tokenizer" in err
 
 
+def test_the_encodings_are_those_of_the_files_that_are_read(run, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    folder = tmp_path / "folder"
+    (folder / ".hidden").mkdir(parents=True)
+    (folder / ".hidden" / "h.txt").write_bytes("中文很好".encode("gb18030"))
+    (folder / "a.txt").write_text("中文", "utf-8")
+    pq.write_table(pa.table({"text": ["a"]}), folder / "x.PARQUET")
+    (folder / "y.parquet.gz").write_bytes(gzip.compress((folder / "x.PARQUET").read_bytes()))
+    for named in (folder, folder / "*", folder / "*.txt"):
+        code, out, _ = run("stats", named, "--json", "--tokenizer", "none", "--dedup", "--split-sentences")
+        assert code == 0
+        assert json.loads(out)["encodings"] == {str(folder / "a.txt"): "UTF-8"}
+    found = json.loads(run("stats", "zh-reviews:test", "--json", "--tokenizer", "none")[1])
+    assert found["encodings"] == {"zh-reviews": "UTF-8"}
+
+
 def test_pictures(run, odd, tmp_path):
     code, _, err = run("stats", odd, "--plot", tmp_path / "pictures")
     assert code == 0
@@ -123,6 +141,12 @@ def test_pairs(run, tmp_path):
     assert "target characters for one of the source" in err
     found = json.loads(run("pairs", tmp_path / "a.txt", tmp_path / "b.txt", "--json", "--max-ratio", 0)[1])
     assert (found["kept"], found["unlike"], found["blank_source"]) == (3, 0, 1)
+    (tmp_path / "r.txt").write_bytes(b"\xff\r\n\n\n\n")
+    code, _, err = run("pairs", tmp_path / "r.txt", tmp_path / "r.txt", "--errors", "replace")
+    assert code == 0
+    assert "note: The target, r.txt: 1 character replaced by U+FFFD" in err
+    (tmp_path / "nothing.txt").write_bytes(b"\r\n")
+    assert "note: The source, nothing.txt: 1 line end" in run("pairs", *[tmp_path / "nothing.txt"] * 2)[2]
     (tmp_path / "c.txt").write_text("eins\n")
     code, _, err = run("pairs", tmp_path / "a.txt", tmp_path / "c.txt")
     assert code == 1

@@ -78,7 +78,9 @@ def test_check_dict(run):
     write("good.txt", "\ufeff云计算 5\r\n\r\n台中\r\n价格便宜 0\r\n")
     code, out, told = run("check-dict", "good.txt")
     assert code == 0
-    assert "3 entries: 0 do not come out whole" in told
+    assert "3 entries, all come out whole that should" in told
+    code, out, told = run("check-dict", write("whole.txt", "云计算 5\n台中\n"))
+    assert (code, out, told) == (0, "", "2 entries, all come out whole\n")
     write("bad.txt", "云计算 5\n中出 3\nA/B 7 n\n")
     code, out, told = run("check-dict", "bad.txt", "-o", "fixed.txt", "--text", write("t.txt", "中出现，中出\n云计算"))
     assert code == 1

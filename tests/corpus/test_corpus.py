@@ -484,6 +484,61 @@ def test_the_ledger_tells_only_what_there_is():
         assert sum(row[column] for row in full.rows()[:-1]) == full.rows()[-1][column]
 
 
+def test_white_space_around_sentences_is_a_row_of_the_table():
+    ledger = open_corpus(["  a line ", "\tanother"]).sentences().read()
+    ledger.tokens = 3
+    assert ledger.rows() == [("read", 2, 17, None), ("split into sentences", 0, -4, None), ("trained on", 2, 13, 3)]
+    assert "4 characters of white space around sentences dropped." in ledger.remarks()
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([*PIECES, "\t", "  "]), max_size=4).map("".join), min_size=1, max_size=12),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([None, "line", "stream"]),
+)
+def test_the_rows_of_the_table_sum_up(lines, dedup, sentences, held_out):
+    text = open_corpus(lines)
+    text = text.without_duplicates() if dedup else text
+    text = text.sentences() if sentences else text
+    ledger = text.read()
+    left = text.hold_out(0.3, held_out)[0].read() if held_out else ledger
+    ledger.lines_held_out = ledger.lines - left.lines
+    ledger.characters_held_out = ledger.characters - left.characters
+    ledger.tokens = 0
+    *rows, last = ledger.rows()
+    assert rows[0][1:3] == (len(lines), sum(map(len, lines)))
+    assert last[1:3] == (left.lines, left.characters) == (sum(row[1] for row in rows), sum(row[2] for row in rows))
+
+
+MENDED = [
+    "In reading all of t.txt: 2 line ends \\r\\n read as \\n.",
+    "In reading all of t.txt: 1 byte-order mark dropped.",
+    "In reading all of t.txt: 3 characters replaced by U+FFFD: they could not be decoded.",
+]
+
+
+@pytest.mark.parametrize("unit", ["line", "stream"])
+def test_a_part_says_what_was_mended_in_reading_the_whole(tmp_path, unit):
+    path = tmp_path / "t.txt"
+    path.write_bytes(b"\xef\xbb\xbfa\xff\r\nb\xff\xff\r\n" + b"".join(b"%d\n" % i for i in range(50)))
+    text = open_corpus(path, errors="replace")
+    text.unit = unit
+    for part in (text.split("train"), *text.hold_out(), text.split("train").split("test")):
+        assert part.ledger.notes == []
+        assert part.read().remarks() == MENDED
+    assert open_corpora([path], errors="replace").split("valid").sentences().read().notes == MENDED
+    assert (part.ledger.replaced, text.ledger.replaced) == (0, 3)
+
+
+def test_a_part_says_which_field_was_taken(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"id": "1", "text": "a"}\n{"id": "2", "text": null}\n' * 30)
+    field, missing = open_corpus(path, split="train").read().notes
+    assert "The field 'text' is read" in field
+    assert missing == "In reading all of t.jsonl: 30 records without text gave no line."
+
+
 def test_the_catalog_lists_the_names():
     assert [entry.name for entry in catalog()] == [
         "en-wiki",

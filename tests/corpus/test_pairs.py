@@ -123,6 +123,31 @@ def test_no_text_and_wrong_arguments():
         open_pairs("missing.tsv")
 
 
+def test_what_was_mended_in_reading_the_sides_is_said(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfone\xff\r\ntwo\0\n" * 9)
+    (tmp_path / "b.jsonl").write_text('{"id": "1", "text": "eins"}\n{"id": "2", "text": "zwei"}\n' * 9)
+    pairs = open_pairs(tmp_path / "a.txt", tmp_path / "b.jsonl", errors="replace")
+    mended = [
+        "The source, a.txt: 9 line ends \\r\\n read as \\n.",
+        "The source, a.txt: 1 byte-order mark dropped.",
+        "The source, a.txt: 9 characters replaced by U+FFFD: they could not be decoded.",
+        "The source, a.txt: 9 NUL characters kept as text; that is rarely meant.",
+    ]
+    told = pairs.read().notes
+    assert told[:4] == mended
+    assert "The field 'text' is read" in told[4]
+    assert len(told) == 5
+    assert pairs.read().sentences()[-5:] == told
+    assert pairs.split("train").read().notes == pairs.hold_out()[0].read().notes == told
+    assert pairs.target.read().notes == told
+    (tmp_path / "t.tsv").write_bytes(b"one\xff\teins\r\n")
+    (note, replaced) = open_pairs(tmp_path / "t.tsv", errors="replace").read().notes
+    assert note == "t.tsv: 1 line end \\r\\n read as \\n."
+    assert replaced == "t.tsv: 1 character replaced by U+FFFD: they could not be decoded."
+    with pytest.raises(UsageError, match=r"--errors .* must be"):
+        open_pairs(tmp_path / "t.tsv", errors="ignore")
+
+
 def test_parts_are_by_the_source_and_stay_where_they_are():
     sources = [f"line {i % 60}" for i in range(120)]  # every source twice, with two translations
     targets = [f"Zeile {i}" for i in range(120)]

@@ -181,6 +181,31 @@ def test_compressed(tmp_path, suffix, compress):
         read(write(tmp_path / f"empty{suffix}", ""))
 
 
+@pytest.mark.parametrize(
+    ("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)]
+)
+def test_what_is_behind_the_compressed_data(tmp_path, suffix, compress):
+    data = ("中文\nabc\n" * 1000).encode()
+    streams = compress(data) + compress(b"") + bytes(8) + compress(b"x\n" * 500_000) + bytes(4)
+    assert read(write(tmp_path / f"t{suffix}", streams)) == ["中文", "abc"] * 1000 + ["x"] * 500_000
+    for garbage in (b"garbage", b"\0\0\0\0g", compress(data)[:5], b"\n" * (3 << 20)):
+        path = write(tmp_path / f"bad{suffix}", compress(data) + garbage)
+        with pytest.raises(CorpusError, match=rf"bad\{suffix}: (the compressed data is damaged|behind the end of the)"):
+            read(path)
+    if suffix != ".gz":
+        with pytest.raises(
+            CorpusError, match=r"there is something else, which begins with b'more tha'\. If it is not meant"
+        ):
+            read(write(tmp_path / f"bad{suffix}", compress(data) + b"more than this"))
+
+
+@pytest.mark.parametrize(("compress", "block"), [(bz2.compress, 1), (bz2.compress, 7), (lzma.compress, 1)])
+def test_streams_in_blocks_of_any_size(tmp_path, monkeypatch, compress, block):
+    path = write(tmp_path / "t", compress(b"a\nb") + bytes(4) + compress(b"c\n" * 300) + bytes(8))
+    monkeypatch.setattr(reading, "_BLOCK", block)
+    assert read(path) == ["a", "bc", *["c"] * 299]
+
+
 def test_damaged_in_the_middle(tmp_path):
     data = bytearray(gzip.compress(random.Random(1).randbytes(5000)))
     data[2000:2100] = bytes(100)

@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import lzma
+import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -253,7 +255,8 @@ def test_csv_of_all_kinds(tmp_path):
     path = write(tmp_path / "t.csv", '\ufeff"id", text\r\n1,"a ""b"", c"\r\n\r\n2,"d\r\ne"\r\n3,\r\n')
     assert read(path) == ['a "b", c', "d", "e", ""]
     found = ledger(path)
-    assert (found.records, found.records_of_several_lines, found.boms, found.blank) == (3, 1, 1, 1)
+    assert (found.records, found.records_of_several_lines, found.boms, found.blank) == (4, 1, 1, 1)
+    assert found.records_without_text == 1  # the line with nothing in it
     assert found.crlf == 6
     assert read(path, field=" text ") == ['a "b", c', "d", "e", ""]
     gbk = write(tmp_path / "g.csv", "编号;内容\n1;北京\n".encode("gb18030"))
@@ -273,6 +276,22 @@ def test_columns_by_number(tmp_path):
     for wrong in ("0", "3"):
         with pytest.raises(UsageError, match=rf"has 2 columns, and --field {wrong} is none of them"):
             read(path, field=wrong)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_line_with_nothing_in_it_does_not_vanish(tmp_path, suffix):
+    one = write(tmp_path / f"one{suffix}", "text\na\n\nb\n\n")
+    assert read(one) == ["a", "", "b", ""]
+    assert read(one, field="1") == ["text", "a", "", "b", ""]
+    assert (ledger(one).records, ledger(one).blank, ledger(one).records_without_text) == (4, 2, 0)
+    comma = "," if suffix == ".csv" else "\t"
+    two = write(tmp_path / f"two{suffix}", f"\nid{comma}text\n1{comma}a\n\n2{comma}\n\n")
+    assert read(two) == ["a", ""]
+    for field, records_read in (("text", 5), ("2", 6)):
+        found = ledger(two, field=field)
+        assert (found.records, found.records_without_text) == (records_read, 3)
+    nothing = ledger(write(tmp_path / f"nothing{suffix}", "\n\n"))
+    assert (nothing.lines, nothing.records, nothing.records_without_text) == (0, 2, 2)
 
 
 @pytest.mark.parametrize(
@@ -407,6 +426,28 @@ def test_every_form_may_be_compressed(tmp_path, suffix, compress):
     }.items():
         assert read(write(tmp_path / f"t{form}{suffix}", compress(data))) == ["a", "b"]
     assert open_corpus(tmp_path / f"t.csv{suffix}").size_hint is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not tell which files are open")
+def test_a_copy_of_a_compressed_table_is_closed_before_it_is_read_and_removed(tmp_path, monkeypatch):
+    table = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a", "b"]}), table)
+    path = write(tmp_path / "t.parquet.gz", gzip.compress(table.getvalue()))
+    copies = []
+    plainly = records._parquet_table
+
+    def watched(copy, *rest):
+        copies.append(copy)
+        opened = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        assert str(copy) not in opened  # Windows opens no file twice
+        return plainly(copy, *rest)
+
+    monkeypatch.setattr(records, "_parquet_table", watched)
+    assert read(path) == ["a", "b"]
+    with pytest.raises(UsageError, match="no column is called 'x'"):
+        read(path, field="x")
+    assert len(copies) == 3
+    assert not any(copy.exists() for copy in copies)
 
 
 def test_directories_and_globs_mix_forms(tmp_path, monkeypatch):

@@ -1,8 +1,12 @@
 """Splits to files."""
 
-import pytest
+import os
 
-from textdl.corpus import open_corpus, write_split
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from textdl.corpus import open_corpus, sources, write_split, writing
 from textdl.errors import CorpusError, UsageError
 
 LINES = [f"line {i}" for i in range(200)]
@@ -39,6 +43,30 @@ def test_views_are_written_and_counted(tmp_path):
     )
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.text("ab \r\x85\u2028\ufeff汉😀", max_size=4), min_size=1, max_size=5), st.integers(1, 3))
+def test_what_is_written_reads_back_as_the_same_lines(tmp_path_factory, lines, batch):
+    text = open_corpus(["x", *lines] if all(not line or line.isspace() for line in lines) else lines)
+    text.unit = "stream"
+    directory = tmp_path_factory.mktemp("parts")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_BATCH", batch)
+        write_split(text, directory, (1, 1))
+    assert [line for part in ("train", "valid") for line in open_corpus(directory / f"{part}.txt")] == list(text)
+    (ending,) = [sum(line.endswith("\r") for line in text)]
+    assert [note.startswith(f"{ending} line") for note in text.ledger.notes] == [True] * (ending > 0)
+
+
+def test_carriage_returns_and_marks_of_records_are_kept_and_said(tmp_path):
+    (tmp_path / "t.jsonl").write_text('"\\ufeffa"\n"b\\r"\n"c\\r"\n')
+    text = open_corpus(tmp_path / "t.jsonl")
+    text.unit = "stream"
+    write_split(text, tmp_path / "parts", (1, 0))
+    assert (tmp_path / "parts" / "train.txt").read_bytes() == "\ufeff\ufeffa\nb\r\r\nc\r\r\n".encode()
+    assert list(open_corpus(tmp_path / "parts" / "train.txt")) == ["\ufeffa", "b\r", "c\r"]
+    assert any(r"2 lines with a carriage return at the end written with the line end \r\n" in n for n in text.ledger.notes)
+
+
 def test_nothing_is_overwritten_and_nothing_left_behind(tmp_path):
     (tmp_path / "valid.txt").write_text("precious")
     with pytest.raises(UsageError, match=r"valid.txt exists and is not overwritten"):
@@ -62,3 +90,35 @@ def test_impossible_ratios(tmp_path, ratios):
 def test_no_text(tmp_path):
     with pytest.raises(CorpusError, match="only blank lines"):
         write_split(open_corpus(["", " "]), tmp_path / "x")
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing.os, "fsync", lambda _: (tmp_path / "valid.txt").write_text("precious"))
+    with pytest.raises(UsageError, match=r"valid.txt exists and is not overwritten"):
+        write_split(open_corpus(LINES), tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("valid.txt", "precious")]
+
+
+def test_a_failure_at_the_second_file_takes_the_first_back(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def fails(path, final):
+        if final.name == "valid.txt":
+            raise OSError("no more")
+        replace(path, final)
+
+    monkeypatch.setattr(writing.os, "replace", fails)
+    with pytest.raises(CorpusError, match=r"cannot write the split to .*: no more"):
+        write_split(open_corpus(LINES), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no umask")
+@pytest.mark.parametrize(("umask", "mode"), [(0o027, 0o640), (0o002, 0o664)])
+def test_the_umask_is_respected(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_split(open_corpus(LINES), tmp_path)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}

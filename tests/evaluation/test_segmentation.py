@@ -58,6 +58,16 @@ def test_white_space_belongs_to_no_word():
     assert score_words([["ab", "c"]], Fixed(" ab| c"), between=" ").f1 == 1
 
 
+@pytest.mark.parametrize("white", ["\u3000", "\t", " ", "", "\u3000\u3000"])
+def test_gold_words_of_white_space_are_none(white):
+    gold = [["我", white, "来"], [white]]
+    counts = score_words(gold, create("char"), known={"我"})
+    assert (counts.lines, counts.gold, counts.found, counts.correct, counts.oov) == (1, 2, 2, 2, 1)
+    assert counts.f1 == 1
+    with pytest.raises(CorpusError, match="no words"):
+        score_words([[white]], create("char"))
+
+
 def test_joiners_are_no_part_of_a_word():
     counts = score_words([["(", "don't", ")", "B", "2"]], create("word,digits=each"))
     assert (counts.found, counts.correct) == (5, 5)

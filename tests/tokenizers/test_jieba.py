@@ -1,6 +1,7 @@
 """jieba's results, from our own loops over its dictionary: every piece must be the one jieba gives."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from textdl.errors import CorpusError, UsageError
 from textdl.storage import Reader, saving
 from textdl.tokenizers import create, jieba, load
+from textdl.tokenizers import jieba_kernels as kernels
 from textdl.tokenizers.jieba import JiebaTokenizer, parts
 from textdl.tokenizers.jieba_dictionary import emissions, words_of_jieba
 
@@ -197,6 +199,12 @@ def test_overlapping_pieces_say_so():
     assert create("jieba,mode=full").encode("北京大学生") == ["北京", "北京大学", "大学", "大学生", "学生"]
     assert create("jieba").lossless
     assert not create("jieba").overlapping
+
+
+def test_the_characters_that_are_looked_up_are_the_same_everywhere():
+    pattern = re.compile(f"[{jieba.IN_BLOCK}]")
+    for code in range(0x110000):
+        assert kernels._in_block(code) == bool(pattern.match(chr(code))), f"U+{code:04X}"
 
 
 def test_fingerprints_follow_what_changes_the_pieces():

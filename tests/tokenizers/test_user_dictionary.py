@@ -43,6 +43,8 @@ def test_lines_that_are_accepted_mean_what_they_mean_to_jieba(line):
         "北京 １００",
         "北京 99999999999999999999",
         "北京 5%",
+        "北京 " + "9" * 4301,
+        "北京 " + "9" * 5000 + " ns",
     ],
 )
 def test_a_malformed_line_is_named(line):
@@ -55,12 +57,29 @@ def test_a_malformed_line_is_named(line):
     [
         ("北京 5\n上海".encode("utf-16"), "line 1.*looks like UTF-16.*iconv -f UTF-16 -t UTF-8 u.txt > utf8-u.txt"),
         (b"abc\n" + "上海".encode("gb18030"), "line 2.*looks like GB18030.*iconv -f GB18030"),
-        (b"abc\n\xe4\xb8\x8a\xff\n", r"line 2.*there is the byte 0xff"),
+        ("上海".encode("gb18030"), r"line 1.*iconv -f GB18030 -t UTF-8 'my words\.txt' > 'utf8-my words\.txt'`"),
+        (b"abc\n\xe4\xb8\x8a\xff\n", r"line 2.*there is the byte 0xff\. Mend that line, or"),
+        ("上海 5\n".encode() + b"\xe4\xb8\n", r"line 2.*there is the byte 0xe4\. Mend that line, or"),  # GB18030 as well
     ],
 )
 def test_another_encoding_is_named(data, message):
-    with pytest.raises(CorpusError, match=message):
-        parse(data, "u.txt")
+    with pytest.raises(CorpusError, match=message) as caught:
+        parse(data, "my words.txt" if "my words" in message else "u.txt")
+    assert "ITS-ENCODING" not in str(caught.value)
+
+
+def test_a_word_of_a_thousand_characters_is_the_longest():
+    assert parse(("中" * 1000 + " 5").encode(), "u.txt") == [Entry(1, "中" * 1000, 5)]
+    with pytest.raises(
+        CorpusError, match=r"u\.txt, line 2: expected a word of at most 1,000 characters, got one of 100,000, '中+'\.\.\. Put"
+    ):
+        parse(("上海\n" + "中" * 100_000 + " 5").encode(), "u.txt")
+
+
+def test_the_largest_frequency_is_named():
+    assert parse(b"a 1125899906842624", "u.txt")[0].frequency == 1 << 50
+    with pytest.raises(CorpusError, match=r"a whole number up to 1,125,899,906,842,624 in the digits 0-9"):
+        parse(b"a " + b"9" * 20, "u.txt")
 
 
 @given(st.binary() | st.text().map(str.encode))

@@ -92,7 +92,7 @@ def stats(
     with run.shown():
         found = corpora.stats(text, frequent=frequent, run=run)
         tokens = _tokens(text, tokenizer, found.characters, run)
-    encodings = _encodings(corpus)
+    encodings = _encodings(text)
     pictures: list[Path] = []
     if plot is not None:
         from textdl.corpus.plots import plot as draw
@@ -136,18 +136,12 @@ def _tokens(text: Corpus, specs: list[str] | None, characters: int, run: Termina
     return found
 
 
-def _encodings(corpus: list[str]) -> dict[str, str]:
-    """What the encoding of each file that was named looks like; of a directory's, the first hundred."""
+def _encodings(text: Corpus) -> dict[str, str]:
+    """What the encoding of each file that was read looks like; of many, the first hundred."""
     from textdl.corpus.statistics import encoding_of
 
-    files = []
-    for name in corpus:
-        path = Path(name)
-        if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))[:100]
-        elif path.is_file():
-            files.append(path)
-    return {str(file): encoding_of(file) for file in files if file.suffix != ".parquet"}
+    files = [(path, name) for path, name, form in text.files() if form != "parquet"]
+    return {name: encoding_of(path) for path, name in files[:100]}
 
 
 def _tell(found: Statistics, tokens: list[TokenStatistics], encodings: dict[str, str]) -> None:
@@ -324,6 +318,7 @@ def pairs(
             f"{ledger.source_characters:,} source and {ledger.target_characters:,} target characters are kept; "
             f"usually {ledger.median_ratio:.2f} target characters for one of the source."
         )
+    if not quiet:
         for note in ledger.notes:
             say(f"note: {note}")
     return 0

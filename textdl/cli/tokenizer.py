@@ -175,7 +175,7 @@ def _utf8_out() -> TextIO:
 @app.command("check-dict")
 @spread
 def check_dict(
-    dictionary: Annotated[Path, typer.Argument(metavar="USER.txt", help="`word [frequency] [tag]` a line, UTF-8.")],
+    dictionary: Annotated[Path, typer.Argument(metavar="USER.txt", help=r"`word \[frequency] \[tag]` a line, UTF-8.")],
     reading: TextOptions,
     hmm: Annotated[str, typer.Option("--hmm", help="yes or no, as in jieba:USER.txt,hmm=no.")] = "yes",
     text: Annotated[str | None, typer.Option("--text", metavar="FILE", help="Also look at the words in it.")] = None,
@@ -240,11 +240,16 @@ def check_dict(
                     else ["", "", ""]
                 )
             table_rows.append(row_)
-    table(columns, table_rows)
-    say(
-        f"{len(verdicts):,} entries: {len(failed):,} do not come out whole, though they should; "
-        f"another frequency would make {sum(v.needs is not None for v in failed):,} of them"
-    )
+    if table_rows:
+        table(columns, table_rows)
+    number = f"{len(verdicts):,} entr{'y' if len(verdicts) == 1 else 'ies'}"
+    if failed:
+        say(
+            f"{number}: {len(failed):,} do not come out whole, though they should; "
+            f"another frequency would make {sum(v.needs is not None for v in failed):,} of them"
+        )
+    else:
+        say(f"{number}, all come out whole{'' if all(v.whole for v in verdicts) else ' that should'}")
     if seen:
         say(
             f"in {text} the words occur {sum(o.found for o in seen.values()):,} times, "

@@ -13,13 +13,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
 from textdl.corpus import split as splitting
 from textdl.corpus.builtin import extracted
 from textdl.corpus.entries import Entry, catalog
-from textdl.corpus.ledger import Ledger
-from textdl.corpus.reading import Errors, check_encoding
+from textdl.corpus.ledger import Ledger, quantity
+from textdl.corpus.reading import Errors, check_encoding, check_errors
 from textdl.corpus.sources import (
     AtLeastOne,
     Block,
@@ -99,6 +99,13 @@ class Corpus:
         """Bytes, for progress, where they are known without reading."""
         return self._source.size()
 
+    def files(self) -> list[tuple[Path, str, str | None]]:
+        """The files it is read from: (path, what messages call it, `jsonl`, `csv`, `tsv` or `parquet`; None is plain text).
+
+        None for lines and data sets, nor for standard input before it has been read.
+        """
+        return self._source.files()
+
     def read(self) -> Ledger:
         """The complete ledger: reads the corpus once if that has not been done."""
         if self.fingerprint is None:
@@ -126,17 +133,12 @@ class Corpus:
         Raises:
             UsageError: there is no such part, or the ratios are impossible.
         """
-        if part not in splitting.SPLITS[: len(ratios)]:
-            raise UsageError(
-                f"no split is called {part!r}; there are {', '.join(splitting.SPLITS[: len(ratios)])}, as in {self.name}:train"
-            )
-        ends = [0.0, *splitting.bounds(ratios)]
-        i = splitting.SPLITS.index(part)
+        low, high = splitting.limits(part, ratios, self.name)
         source: Source
         if self.unit == "line":
-            source = Hashed(self, splitting.share_of, lambda: (ends[i], ends[i + 1]))
+            source = Hashed(self, splitting.share_of, lambda: (low, high))
         else:
-            source = Block(self, lambda lines: (round(lines * ends[i]), round(lines * ends[i + 1])))
+            source = Block(self, lambda lines: (round(lines * low), round(lines * high)))
         return self._view(source, f"{self.name}:{part}")
 
     def hold_out(self, share: float = 0.05, unit: Unit | None = None) -> tuple[Corpus, Corpus]:
@@ -147,8 +149,7 @@ class Corpus:
         Raises:
             UsageError: the share is not between 0 and 1.
         """
-        if not 0 < share < 1:
-            raise UsageError(f"the share to hold out must be between 0 and 1, such as 0.05; got {share}")
+        splitting.check_share(share)
         sources: tuple[Source, Source]
         unit = unit or self.unit
         if unit == "line":
@@ -256,11 +257,9 @@ def open_corpora(
 
 def _reading(encoding: str, errors: str, field: str | None, streaming: bool, spool: bool = False) -> _Reading:
     check_encoding(encoding)
-    if errors not in get_args(Errors):
-        raise UsageError(f'--errors (errors=) must be "strict" or "replace", got {errors!r}')
     if field is not None and not field.strip():
         raise UsageError("--field (field=) is empty. Give the name of the field that holds the text.")
-    return _Reading(encoding, cast(Errors, errors), field, streaming, spool)
+    return _Reading(encoding, check_errors(errors), field, streaming, spool)
 
 
 def _chain(corpora: list[Corpus]) -> Corpus:
@@ -378,14 +377,10 @@ def _open_files(files: list[Path], name: str, how: _Reading) -> Corpus:
         notes += _no_fields(name, how)
     elif plain:
         notes.append(
-            f"{name} holds {_number(len(files) - len(plain), 'table')} and {_number(len(plain), 'file')} read as plain text, "
+            f"{name} holds {quantity(len(files) - len(plain), 'table')} and {quantity(len(plain), 'file')} read as plain text, "
             f"such as {plain[0].name}. If that is not meant, name the files, or use a pattern such as '{name}/*.jsonl'."
         )
     return Corpus(source, name=name, notes=notes)
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _no_fields(name: str, how: _Reading) -> list[str]:

@@ -13,6 +13,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -141,6 +142,20 @@ def temporary_file() -> IO[bytes]:
         return tempfile.TemporaryFile(prefix="textdl-")
     except OSError as error:
         raise no_room(error) from error
+
+
+def temporary_path(suffix: str = "") -> Path:
+    """An empty file, closed, which the caller removes.
+
+    Raises:
+        CorpusError: there is nowhere to put it.
+    """
+    try:
+        handle, path = tempfile.mkstemp(suffix, "textdl-")
+    except OSError as error:
+        raise no_room(error) from error
+    os.close(handle)
+    return Path(path)
 
 
 def no_room(error: OSError) -> CorpusError:

@@ -40,7 +40,7 @@ class Hub:
     notes: list[str]
 
 
-class Column:
+class Column(Source):
     """One column of a data set."""
 
     def __init__(self, rows: Any, field: str, name: str, errors: Errors):
@@ -63,10 +63,6 @@ class Column:
             if table is None:
                 return
             yield from lines_of(table, self._field, self._name, self._errors, ledger, before)
-
-    def size(self) -> int | None:
-        """Not known."""
-        return None
 
 
 def open_hub(source: str, errors: Errors, field: str | None, streaming: bool) -> Hub:

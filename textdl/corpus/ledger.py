@@ -82,7 +82,7 @@ class Ledger:
         rows: list[tuple[str, int, int, int | None]] = [("read", self.lines_read, self.characters_read, None)]
         if self.duplicates_dropped:
             rows.append(("duplicates dropped", -self.duplicates_dropped, -self.duplicate_characters, None))
-        if self.sentences_added:
+        if self.sentences_added or self.characters_between:
             rows.append(("split into sentences", self.sentences_added, -self.characters_between, None))
         held_out = self.lines_held_out or 0
         if held_out:
@@ -96,7 +96,7 @@ class Ledger:
         """`rows` as lines of text, with a head and what became of the tokens."""
         rows = [(what, f"{lines:,}", f"{c:,}", "" if t is None else f"{t:,}") for what, lines, c, t in self.rows()]
         if self.cut_tokens:
-            rows.append((f"  as <unk> ({_count(self.cut_types, 'rare type')})", "", "", f"{self.cut_tokens:,}"))
+            rows.append((f"  as <unk> ({quantity(self.cut_types, 'rare type')})", "", "", f"{self.cut_tokens:,}"))
         if self.types is not None:
             rows.append(("  types known", "", "", f"{self.types:,}"))
         columns = [("", "lines", "characters", "tokens"), *rows]
@@ -107,42 +107,53 @@ class Ledger:
         """What else a person is told: what was mended and what is odd, only where it is not nothing."""
         told = []
         if self.blank:
-            told.append(f"{_count(self.blank, 'line')} blank.")
+            told.append(f"{quantity(self.blank, 'line')} blank.")
         if self.records:
-            told.append(f"{_count(self.records, 'record')} read.")
-        if self.records_without_text:
-            told.append(f"{_count(self.records_without_text, 'record')} without text gave no line.")
-        if self.records_of_several_lines:
-            told.append(f"{_count(self.records_of_several_lines, 'record')} with line ends inside gave several lines.")
-        if self.crlf:
-            told.append(rf"{_count(self.crlf, 'line end')} \r\n read as \n.")
-        if self.boms:
-            told.append(f"{_count(self.boms, 'byte-order mark')} dropped.")
-        if self.replaced:
-            told.append(f"{_count(self.replaced, 'character')} replaced by U+FFFD: they could not be decoded.")
-        if self.nuls:
-            told.append(f"{_count(self.nuls, 'NUL character')} kept as text; that is rarely meant.")
+            told.append(f"{quantity(self.records, 'record')} read.")
+        told += self.mended()
         if self.lines_split:
             sentences = self.lines_split + self.sentences_added
-            told.append(f"{_count(self.lines_split, 'line')} split into {sentences:,} sentences.")
+            told.append(f"{quantity(self.lines_split, 'line')} split into {sentences:,} sentences.")
+        if self.characters_between:
+            told.append(f"{quantity(self.characters_between, 'character')} of white space around sentences dropped.")
         return told + self.notes
+
+    def mended(self) -> list[str]:
+        """Of the remarks those on what was mended in reading, or should have been at the source."""
+        told = []
+        if self.records_without_text:
+            told.append(f"{quantity(self.records_without_text, 'record')} without text gave no line.")
+        if self.records_of_several_lines:
+            told.append(
+                f"{quantity(self.records_of_several_lines, 'record')} with line ends inside gave several lines."
+            )
+        if self.crlf:
+            told.append(rf"{quantity(self.crlf, 'line end')} \r\n read as \n.")
+        if self.boms:
+            told.append(f"{quantity(self.boms, 'byte-order mark')} dropped.")
+        if self.replaced:
+            told.append(f"{quantity(self.replaced, 'character')} replaced by U+FFFD: they could not be decoded.")
+        if self.nuls:
+            told.append(f"{quantity(self.nuls, 'NUL character')} kept as text; that is rarely meant.")
+        return told
 
     def sentences(self) -> list[str]:
         """The whole ledger as sentences, the size first."""
-        told = [f"Read {_count(self.lines_read, 'line')}, {_count(self.characters_read, 'character')}."]
+        told = [f"Read {quantity(self.lines_read, 'line')}, {quantity(self.characters_read, 'character')}."]
         if self.duplicates_dropped:
-            told.append(f"{_count(self.duplicates_dropped, 'duplicate line')} dropped.")
+            told.append(f"{quantity(self.duplicates_dropped, 'duplicate line')} dropped.")
         if self.lines_held_out:
-            told.append(f"{_count(self.lines_held_out, 'line')} held out for validation.")
+            told.append(f"{quantity(self.lines_held_out, 'line')} held out for validation.")
         if self.tokens is not None:
-            types = f" of {_count(self.types, 'type')}" if self.types is not None else ""
-            told.append(f"{_count(self.tokens, 'token')}{types}.")
+            types = f" of {quantity(self.types, 'type')}" if self.types is not None else ""
+            told.append(f"{quantity(self.tokens, 'token')}{types}.")
         if self.cut_types:
-            tokens = f" ({_count(self.cut_tokens, 'token')})" if self.cut_tokens is not None else ""
-            told.append(f"{_count(self.cut_types, 'rare type')}{tokens} read as <unk>.")
+            tokens = f" ({quantity(self.cut_tokens, 'token')})" if self.cut_tokens is not None else ""
+            told.append(f"{quantity(self.cut_types, 'rare type')}{tokens} read as <unk>.")
         return told + self.remarks()
 
 
-def _count(number: int | None, noun: str) -> str:
+def quantity(number: int | None, noun: str) -> str:
+    """`1 line`, `2,000 lines`; None is none."""
     number = number or 0
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -3,7 +3,7 @@
 Two texts of as many lines, or two columns of one tab-separated file (no quoting: a tab is always a
 separator). A pair with an empty side teaches nothing and is left out; so is one whose lengths are absurdly unlike
 each other, which is nearly always a fault of alignment. Copies and duplicates are kept. Everything is counted in
-the `PairLedger`, with the first line numbers of each kind.
+the `PairLedger`, with the first line numbers of each kind; what was mended in reading a text is a note of it.
 
 A length ratio is absurd where (target + 5m) / m / (source + 5), m being the corpus's median ratio, both in
 characters, is above `max_ratio` or below 1 / `max_ratio`: the five characters excuse short lines.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from textdl.corpus import split as splitting
 from textdl.corpus.corpus import Corpus, open_corpus
 from textdl.corpus.fingerprints import repeated_lines
-from textdl.corpus.ledger import Ledger
-from textdl.corpus.reading import Errors, check_encoding
-from textdl.corpus.sources import AtLeastOne, Files
+from textdl.corpus.ledger import Ledger, quantity
+from textdl.corpus.reading import check_encoding, check_errors
+from textdl.corpus.sources import AtLeastOne, Files, Source
 from textdl.errors import CorpusError, UsageError
 
 Pair = tuple[str, str]
@@ -88,6 +88,7 @@ class PairLedger:
     examples: dict[str, list[Example]] = field(default_factory=dict)
     """By kind: the first few."""
     notes: list[str] = field(default_factory=list)
+    """Sentences that a person should see: what was mended in reading, which fields were taken."""
 
     @property
     def dropped(self) -> int:
@@ -112,13 +113,13 @@ class PairLedger:
 
     def sentences(self) -> list[str]:
         """What a person is told; what is nothing is not mentioned."""
-        told = [f"Read {_pairs(self.read)}; {self.kept:,} kept."]
+        told = [f"Read {quantity(self.read, 'pair')}; {self.kept:,} kept."]
         for kind, words in KINDS.items():
             if number := getattr(self, kind):
                 lines = ", ".join(f"{example.line:,}" for example in self.examples.get(kind, ()))
                 more = ", ..." if number > len(self.examples.get(kind, ())) else ""
                 what = "left out" if kind in _DROPPED else "kept"
-                told.append(f"{_pairs(number)} {what}: {words} (line {lines}{more}).")
+                told.append(f"{quantity(number, 'pair')} {what}: {words} (line {lines}{more}).")
         return told + self.notes
 
 
@@ -131,8 +132,8 @@ class Pairs:
     def __init__(self, name: str, source: _Aligned | _Part):
         self.name = name
         self._source = source
-        self.ledger = PairLedger(notes=source.notes)
-        """Complete after `read`."""
+        self.ledger = PairLedger()
+        """Complete after `read`; until then it is empty."""
         self.fingerprint: str | None = None
         r"""sha256 of all pairs, source and target each with a \n, in UTF-8; None before `read`."""
 
@@ -160,7 +161,7 @@ class Pairs:
             _, repeated = repeated_lines(self._counted(ledger, digest))
             ledger.duplicates = int(np.unpackbits(repeated).sum(dtype=np.int64))
             self._show_duplicates(ledger, repeated)
-            ledger.notes += self.ledger.notes
+            ledger.notes += self._source.notes
             self.ledger, self.fingerprint = ledger, digest.hexdigest()
         return self.ledger
 
@@ -184,12 +185,8 @@ class Pairs:
         Raises:
             UsageError: there is no such part, or the ratios are impossible.
         """
-        parts = splitting.SPLITS[: len(ratios)]
-        if part not in parts:
-            raise UsageError(f"no split is called {part!r}; there are {', '.join(parts)}")
-        ends = [0.0, *splitting.bounds(ratios)]
-        i = parts.index(part)
-        return Pairs(f"{self.name}:{part}", _Part(self, splitting.share_of, lambda: (ends[i], ends[i + 1])))
+        limits = splitting.limits(part, ratios, self.name)
+        return Pairs(f"{self.name}:{part}", _Part(self, splitting.share_of, lambda: limits))
 
     def hold_out(self, share: float = 0.05) -> tuple[Pairs, Pairs]:
         """(train, valid): a share of the sources, by their content, is held out; at least one.
@@ -197,8 +194,7 @@ class Pairs:
         Raises:
             UsageError: the share is not between 0 and 1.
         """
-        if not 0 < share < 1:
-            raise UsageError(f"the share to hold out must be between 0 and 1, such as 0.05; got {share}")
+        splitting.check_share(share)
         limit = AtLeastOne(self.source, share)
         of = splitting.held_out_share_of
         percent = f"{100 * share:g} %"
@@ -265,9 +261,7 @@ def open_pairs(
     if isinstance(source, (str, Path)) and Path(source).is_file():
         path = Path(source)
         check_encoding(encoding)
-        if errors not in get_args(Errors):
-            raise UsageError(f'--errors (errors=) must be "strict" or "replace", got {errors!r}')
-        files = Files([(path, str(path))], encoding, cast(Errors, errors), tables=False)
+        files = Files([(path, str(path))], encoding, check_errors(errors), tables=False)
         text = Corpus(files, name=path.name)
     else:
         text = open_corpus(source, encoding=encoding, errors=errors)
@@ -292,7 +286,12 @@ class _Two:
 
     @property
     def notes(self) -> list[str]:
-        return list(dict.fromkeys(note for side in self._sides for note in side.ledger.notes))
+        """Complete once both have been read."""
+        notes = []
+        for side, corpus in zip(("source", "target"), self._sides, strict=True):
+            notes += corpus.ledger.notes
+            notes += [f"The {side}, {corpus.name}: {sentence}" for sentence in corpus.ledger.mended()]
+        return list(dict.fromkeys(notes))
 
     def check(self) -> None:
         """Raises CorpusError where the two are not equally long, and says where that may come from."""
@@ -342,7 +341,8 @@ class _Columns:
 
     @property
     def notes(self) -> list[str]:
-        return self._text.ledger.notes
+        """Complete once the text has been read."""
+        return [*self._text.ledger.notes, *(f"{self._text.name}: {s}" for s in self._text.ledger.mended())]
 
     def check(self) -> None: ...
 
@@ -399,7 +399,7 @@ class _Part:
 
     @property
     def notes(self) -> list[str]:
-        return self._base.ledger.notes
+        return self._base._source.notes
 
     def numbered(self, ledger: PairLedger) -> Iterator[list[tuple[int, str, str]]]:
         low, high = self._limits()
@@ -409,7 +409,7 @@ class _Part:
             yield kept
 
 
-class _Side:
+class _Side(Source):
     """One side of pairs, as a corpus reads it."""
 
     def __init__(self, pairs: Pairs, side: int):
@@ -419,9 +419,7 @@ class _Side:
         for batch in self._pairs.batches():
             if batch:
                 yield [pair[self._side] for pair in batch]
-
-    def size(self) -> int | None:
-        return None
+        ledger.notes += self._pairs._source.notes
 
 
 def _median_ratio(pairs: Iterable[Pair]) -> float | None:
@@ -488,7 +486,3 @@ def _first_bits(packed: NDArray[np.uint8], most: int) -> list[int]:
     for byte in np.flatnonzero(packed)[:most].tolist():
         found += [8 * byte + bit for bit in range(8) if packed[byte] >> (7 - bit) & 1]
     return found[:most]
-
-
-def _pairs(number: int) -> str:
-    return f"{number:,} pair{'' if number == 1 else 's'}"

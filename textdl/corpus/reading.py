@@ -3,7 +3,8 @@ r"""Bytes to lines: decompression, decoding, line ends.
 A line ends at `\n` only; `\r\n` becomes `\n`; nothing else is touched. Bytes are read in blocks that
 are cut after their last `\n`, decoded and split as a whole, so that memory is bounded by the block or
 the longest line. Encodings whose line end is not the one byte 0x0A (UTF-16, UTF-32) are first turned
-into UTF-8. .zst is read through pyarrow, which comes with `datasets`.
+into UTF-8. .zst is read through pyarrow, which comes with `datasets`. A
+compressed file may be several streams, one after the other, and end with zeros; anything else behind a stream is refused.
 
 A lone `\r` is text; a file that has nothing else to end a line gets a note.
 
@@ -21,7 +22,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal, cast, get_args
 
 from textdl.corpus.ledger import Ledger
 from textdl.errors import CorpusError, UsageError
@@ -70,6 +71,17 @@ def check_encoding(encoding: str) -> str:
             f"no encoding is called {encoding!r}. Names are such as utf-8, gb18030, big5, shift_jis, utf-16, cp1252."
         ) from error
     return info.name
+
+
+def check_errors(errors: str) -> Errors:
+    """The same, if it is one.
+
+    Raises:
+        UsageError: it is neither `strict` nor `replace`.
+    """
+    if errors not in get_args(Errors):
+        raise UsageError(f'--errors (errors=) must be "strict" or "replace", got {errors!r}')
+    return cast(Errors, errors)
 
 
 _NOTATIONS = frozenset(
@@ -169,11 +181,54 @@ def _open(path: Path, name: str) -> IO[bytes]:
         )
     openers: dict[str, Callable[[Path], IO[bytes]]] = {
         ".gz": lambda p: io.BufferedReader(gzip.GzipFile(p)),
-        ".bz2": bz2.BZ2File,
-        ".xz": lzma.LZMAFile,
+        ".bz2": lambda p: io.BufferedReader(_Streams(p, name, bz2.BZ2Decompressor)),
+        ".xz": lambda p: io.BufferedReader(_Streams(p, name, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ))),
         ".zst": lambda p: _zstandard(p, name),
     }
     return openers[found](path) if found else path.open("rb", buffering=0)
+
+
+class _Streams(io.RawIOBase):
+    """The streams of a bzip2 or xz file, one after the other. Python's own readers ignore what follows them and is none."""
+
+    def __init__(self, path: Path, name: str, new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]):
+        self._file, self._name, self._new = path.open("rb"), name, new
+        self._stream = new()
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._stream.eof:
+                behind = self._stream.unused_data.lstrip(b"\0")
+                while not behind and (block := self._file.read(_BLOCK)):
+                    behind = block.lstrip(b"\0")
+                if not behind:
+                    return 0
+                self._stream = self._new()
+                data = self._begin(behind, len(buffer))
+            else:
+                block = self._file.read(_BLOCK) if self._stream.needs_input else b""
+                if not block and self._stream.needs_input:
+                    raise EOFError("it ends within the data")
+                data = self._stream.decompress(block, len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+
+    def _begin(self, behind: bytes, size: int) -> bytes:
+        try:
+            return self._stream.decompress(behind, size)
+        except (OSError, lzma.LZMAError) as error:
+            raise CorpusError(
+                f"{self._name}: behind the end of the compressed data there is something else, which begins with "
+                f"{behind[:8]!r}. If it is not meant, cut it off; else download or compress the file again."
+            ) from error
 
 
 def _zstandard(path: Path, name: str) -> IO[bytes]:

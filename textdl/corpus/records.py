@@ -10,6 +10,9 @@ several lines, and an empty text is a blank line.
 - TSV: the same without quoting, for corpora in TSV have none: a quote is text, and no text has a tab or line end.
 - Parquet: a column of strings, read in batches; structs within have dots.
 
+A CSV or TSV line with nothing in it is a blank line where there is one column; where there are several it is a record
+without text, counted as such.
+
 Nothing is unescaped beyond what the format says: a `\n` of two characters stays two characters.
 """
 
@@ -18,7 +21,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textdl.corpus.fingerprints import no_room
+from textdl.corpus.fingerprints import no_room, temporary_path
 from textdl.corpus.ledger import Ledger
 from textdl.corpus.reading import (
     COMPRESSIONS,
@@ -418,13 +420,15 @@ def _rows(
     ledger: Ledger,
     quoting: bool = True,
 ) -> Iterator[list[str]]:
-    """The cells of one column as lines. Rows of one empty cell, or none, in tables of several columns are blank lines."""
+    """The cells of one column as lines. A line with nothing in it is text in a table of one column, else it has none."""
     rows = next_rows()
     blank: list[tuple[int, list[str]]] = []  # lines before the first row
-    while rows and not any(rows[0][1]) and len(rows[0][1]) <= 1:
+    while rows and rows[0][1] in _BLANK:
         blank.append(rows[0])
         rows = rows[1:] or next_rows()
     if not rows:
+        ledger.records += len(blank)
+        ledger.records_without_text += len(blank)
         return
     while len(rows) == 1 and (more := next_rows()):
         rows += more
@@ -446,7 +450,7 @@ def _rows(
             return
         sample = [row for _, row in rows[1 : _SAMPLE + 1] if len(row) == width]
         field, column = _column(header, sample, name, field, ledger)
-        rows = rows[1:]
+        rows = blank + rows[1:]
     if not quoting and any(_quoted(row[column]) for _, row in rows[:_SAMPLE] if len(row) == width):
         ledger.notes.append(
             f"{name}: quotes in TSV are text, and some texts here are quoted. If those quotes are not meant, "
@@ -456,14 +460,16 @@ def _rows(
         texts: list[str] = []
         for number, row in rows:
             if len(row) != width:
-                if width > 1 and (not row or row == [""]):
+                if row not in _BLANK:
+                    raise CorpusError(
+                        f"{name}, line {number:,}: {len(row):,} fields where the first row has {width:,}"
+                        f"{_cells(row)}. Quote fields that hold the separator, or mend that line."
+                    )
+                if width > 1:
+                    ledger.records += 1
+                    ledger.records_without_text += 1
                     continue
-                if not row:  # csv's row for a blank line
-                    continue
-                raise CorpusError(
-                    f"{name}, line {number:,}: {len(row):,} fields where the first row has {width:,}"
-                    f"{_cells(row)}. Quote fields that hold the separator, or mend that line."
-                )
+                row = [""]
             ledger.records += 1
             text = row[column]
             if "\n" in text:
@@ -475,6 +481,10 @@ def _rows(
         rows = next_rows()
         if not rows:
             return
+
+
+_BLANK: tuple[list[str], ...] = ([], [""])
+"""What a line with nothing in it reads as: to csv, split at tabs."""
 
 
 def _cells(row: list[str]) -> str:
@@ -530,10 +540,13 @@ def _is_number(cell: str) -> bool:
 
 def _parquet(path: Path, name: str, errors: Errors, field: str | None, ledger: Ledger) -> Iterator[list[str]]:
     if is_compressed(path):
-        with tempfile.NamedTemporaryFile(prefix="textdl-", suffix=".parquet") as out:
-            with opened(path, name) as file:
+        plain = temporary_path(".parquet")
+        try:
+            with plain.open("wb") as out, opened(path, name) as file:
                 copy(file, out)
-            yield from _parquet_table(Path(out.name), name, errors, field, ledger)
+            yield from _parquet_table(plain, name, errors, field, ledger)
+        finally:
+            plain.unlink(missing_ok=True)
     else:
         yield from _parquet_table(path, name, errors, field, ledger)
 

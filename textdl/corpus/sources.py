@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -16,13 +15,13 @@ from io import BytesIO
 from itertools import chain, compress
 from operator import not_
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textdl.corpus import split as splitting
-from textdl.corpus.fingerprints import no_room, repeated_lines
+from textdl.corpus.fingerprints import no_room, repeated_lines, temporary_path
 from textdl.corpus.ledger import Ledger
 from textdl.corpus.reading import Errors, is_compressed, read_lines, replace_surrogates
 from textdl.corpus.records import copy, form_of, read_records, refuse_one_value
@@ -36,14 +35,20 @@ _BATCH = 4096
 _CHARACTERS = 1 << 20
 
 
-class Source(Protocol):
+class Source:
     """Where lines come from. A pass may be begun any number of times."""
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
         r"""Lines without line ends, in lists; counts in the ledger what only the source sees (\r\n, marks, ...)."""
+        raise NotImplementedError
 
     def size(self) -> int | None:
         """Bytes of text in UTF-8 or nearly, where that is known without reading."""
+        return None
+
+    def files(self) -> list[tuple[Path, str, str | None]]:
+        """(path, name, form) of the files that are read, where there are some."""
+        return []
 
 
 def not_a_line(number: int, item: object) -> TextTypeError:
@@ -57,7 +62,7 @@ def not_a_line(number: int, item: object) -> TextTypeError:
     return TextTypeError(f"line {number:,} is a {type(item).__name__}, not a str.{hint}")
 
 
-class Files:
+class Files(Source):
     """Files, one after the other; each is plain text or a table, as its name says."""
 
     def __init__(
@@ -91,6 +96,9 @@ class Files:
                 lines = read_lines(path, name, self._encoding, self._errors, ledger)
                 yield from refuse_one_value(lines, name) if ".json" in path.suffixes[-2:] else lines
 
+    def files(self) -> list[tuple[Path, str, str | None]]:
+        return [(path, name, form) for (path, name), form in zip(self._files, self.forms, strict=True)]
+
     def size(self) -> int | None:
         try:
             if any(self.forms) or any(is_compressed(path) for path, _ in self._files):
@@ -100,7 +108,7 @@ class Files:
             return None
 
 
-class SpooledBytes:
+class SpooledBytes(Source):
     """Standard input or a pipe: copied to a temporary file by the first pass, so that there can be others."""
 
     def __init__(self, open_stream: Callable[[], IO[bytes]], name: str, encoding: str, errors: Errors):
@@ -123,8 +131,11 @@ class SpooledBytes:
     def size(self) -> int | None:
         return self._files.size() if self._files else None
 
+    def files(self) -> list[tuple[Path, str, str | None]]:
+        return self._files.files() if self._files else []
 
-class SpooledLines:
+
+class SpooledLines(Source):
     """What can be read only once, or is slow: the first pass copies its lines to a temporary file."""
 
     def __init__(self, source: Source):
@@ -165,11 +176,7 @@ def add_counts(counted: Ledger, ledger: Ledger) -> None:
 
 def _temporary(owner: object) -> Path:
     """An empty file that is removed with its owner."""
-    try:
-        with tempfile.NamedTemporaryFile(prefix="textdl-", delete=False) as out:
-            path = Path(out.name)
-    except OSError as error:
-        raise no_room(error) from error
+    path = temporary_path()
     weakref.finalize(owner, path.unlink, missing_ok=True)
     return path
 
@@ -186,7 +193,7 @@ def standard_input() -> IO[bytes]:
         return BytesIO(stream.read())
 
 
-class Lines:
+class Lines(Source):
     """Lines in memory, or any other re-iterable of str. Every pass must give the same lines, and that is checked."""
 
     def __init__(self, lines: Iterable[str], errors: Errors = "strict"):
@@ -249,9 +256,6 @@ class Lines:
             ]
         return batch
 
-    def size(self) -> int | None:
-        return None
-
 
 def _changed(what: str) -> CorpusError:
     return CorpusError(
@@ -260,7 +264,7 @@ def _changed(what: str) -> CorpusError:
     )
 
 
-class Chain:
+class Chain(Source):
     """Several corpora, one after the other."""
 
     def __init__(self, corpora: list[Corpus]):
@@ -274,22 +278,40 @@ class Chain:
         sizes = [corpus.size_hint for corpus in self._corpora]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
+    def files(self) -> list[tuple[Path, str, str | None]]:
+        return list(chain.from_iterable(corpus.files() for corpus in self._corpora))
 
-class Hashed:
-    """The lines whose share of 1, by content, is in a range. What was mended in reading is in the base's ledger."""
+
+class View(Source):
+    """A part or change of another corpus, the base."""
+
+    def __init__(self, base: Corpus):
+        self._base = base
+
+    def files(self) -> list[tuple[Path, str, str | None]]:
+        return self._base.files()
+
+    def _tell_of_base(self, ledger: Ledger) -> None:
+        """Note in the ledger of a part what was mended in reading all of the base: nobody knows in which lines."""
+        base = self._base.ledger
+        told = [*base.notes, *(f"In reading all of {self._base.name}: {sentence}" for sentence in base.mended())]
+        ledger.notes += [note for note in told if note not in ledger.notes]
+
+
+class Hashed(View):
+    """The lines whose share of 1, by content, is in a range. What was mended in reading the base becomes notes."""
 
     def __init__(self, base: Corpus, share_of: Callable[[str], float], limits: Callable[[], tuple[float, float]]):
-        self._base, self._share_of, self._limits = base, share_of, limits
+        super().__init__(base)
+        self._share_of, self._limits = share_of, limits
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
         low, high = self._limits()
         share_of = self._share_of
-        for batch in self._base._source.batches(Ledger()):
+        for batch in self._base.batches():
             if kept := [line for line in batch if low <= share_of(line) < high]:
                 yield kept
-
-    def size(self) -> int | None:
-        return None
+        self._tell_of_base(ledger)
 
 
 class AtLeastOne:
@@ -310,14 +332,16 @@ class AtLeastOne:
         return self._limit
 
 
-class Block:
-    """Lines start..stop, which depend on how many there are. What was mended in reading is in the base's ledger."""
+class Block(View):
+    """Lines start..stop, which depend on how many there are. What was mended in reading the base becomes notes."""
 
     def __init__(self, base: Corpus, limits: Callable[[int], tuple[int, int]]):
-        self._base, self._limits = base, limits
+        super().__init__(base)
+        self._limits = limits
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
         start, stop = self._limits(self._base.read().lines)
+        self._tell_of_base(ledger)
         at = 0
         for batch in self._base._source.batches(Ledger()):
             if at >= stop:
@@ -326,18 +350,15 @@ class Block:
                 yield kept
             at += len(batch)
 
-    def size(self) -> int | None:
-        return None
 
-
-class Distinct:
+class Distinct(View):
     """Each line of a corpus once, where it first occurs; the ledger counts the others.
 
     Which lines are repeated is found out once, in bounded memory; that is a bit for each.
     """
 
     def __init__(self, base: Corpus):
-        self._base = base
+        super().__init__(base)
         self._repeated: tuple[int, NDArray[np.uint8]] | None = None
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
@@ -362,15 +383,9 @@ class Distinct:
             if batch:
                 yield batch
 
-    def size(self) -> int | None:
-        return None
 
-
-class Sentences:
+class Sentences(View):
     """The lines of a corpus cut into sentences; blank lines stay. What lies between two sentences is counted."""
-
-    def __init__(self, base: Corpus):
-        self._base = base
 
     def batches(self, ledger: Ledger) -> Iterator[list[str]]:
         found: list[str] = []

@@ -32,6 +32,26 @@ def bounds(ratios: Sequence[float]) -> list[float]:
     return ends
 
 
+def limits(part: str, ratios: Sequence[float], name: str) -> tuple[float, float]:
+    """Where a part, such as `valid`, begins and ends as shares of 1; name: what is split, for messages.
+
+    Raises:
+        UsageError: there is no such part, or the ratios are impossible.
+    """
+    parts = SPLITS[: len(ratios)]
+    if part not in parts:
+        raise UsageError(f"no split is called {part!r}; there are {', '.join(parts)}, as in {name}:train")
+    ends = [0.0, *bounds(ratios)]
+    i = parts.index(part)
+    return ends[i], ends[i + 1]
+
+
+def check_share(share: float) -> None:
+    """Raises UsageError where it is no share that can be held out."""
+    if not 0 < share < 1:
+        raise UsageError(f"the share to hold out must be between 0 and 1, such as 0.05; got {share}")
+
+
 def share_of(line: str) -> float:
     """Where in [0, 1) the content of a line puts it for train, valid and test: the high 32 bits."""
     return (line_fingerprint(line) >> 32) / 2**32

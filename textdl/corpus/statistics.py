@@ -83,7 +83,7 @@ class Statistics:
 
 
 def stats(corpus: Corpus, *, frequent: int = 20, strange: int = 5, run: Run | None = None) -> Statistics:
-    """Count a corpus in one pass, in some 20 MB.
+    """Count a corpus in one pass, in bounded memory: a bit a line, besides 100 MB or so.
 
     Args:
         frequent: how many of the most frequent characters are listed.

@@ -1,14 +1,21 @@
-"""Splits to files."""
+r"""Splits to files.
+
+What is written reads back as the same lines. Plain text has no escapes for that, but two of its rules are enough: a first
+line that begins with U+FEFF, of which reading drops one as a byte-order mark, gets another; and a line that ends in \r, which
+would become a part of the line end, gets the line end \r\n.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from textdl.corpus.corpus import Corpus
+from textdl.corpus.ledger import quantity
 from textdl.corpus.split import RATIOS, SPLITS, bounds
 from textdl.errors import CorpusError, UsageError
 
@@ -16,7 +23,8 @@ from textdl.errors import CorpusError, UsageError
 def write_split(corpus: Corpus, directory: str | Path, ratios: Sequence[float] = RATIOS) -> dict[str, int]:
     """Write train.txt, valid.txt and test.txt; the lines of each are returned.
 
-    Nothing is left behind when it fails, and nothing is ever overwritten.
+    Nothing is left behind when it fails, and no file is overwritten, be it one that appears meanwhile. Lines that other
+    programs may read differently become a note in the ledger of the corpus.
 
     Args:
         ratios: two (train, valid) or three.
@@ -32,9 +40,10 @@ def write_split(corpus: Corpus, directory: str | Path, ratios: Sequence[float] =
     parts = SPLITS[: len(ratios)]
     for part in parts:
         if (directory / f"{part}.txt").exists():
-            raise UsageError(f"{directory / part}.txt exists and is not overwritten. Choose another directory.")
+            raise _exists(directory / f"{part}.txt")
     corpus.require_text()
     counts: dict[str, int] = {}
+    returns = 0
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as leftovers:
@@ -45,14 +54,40 @@ def write_split(corpus: Corpus, directory: str | Path, ratios: Sequence[float] =
                     path = Path(out.name)
                     leftovers.callback(path.unlink, missing_ok=True)
                     for batch in view.batches():
-                        out.write(("\n".join(batch) + "\n").encode())
+                        returns += sum(line.endswith("\r") for line in batch)
+                        out.write(_written(batch, first=not out.tell()))
                     out.flush()
                     os.fsync(out.fileno())
-                path.chmod(0o644)
                 counts[part] = view.read().lines
                 written.append((path, directory / f"{part}.txt"))
-            for path, final in written:
-                os.replace(path, final)
+            with ExitStack() as placed:
+                for path, final in written:
+                    final.open("xb").close()  # takes the name, unless somebody else has it by now
+                    placed.callback(final.unlink, missing_ok=True)
+                    shutil.copymode(final, path)  # what the umask allows
+                    os.replace(path, final)
+                placed.pop_all()
+    except FileExistsError as error:
+        raise _exists(error.filename) from error
     except OSError as error:
         raise CorpusError(f"cannot write the split to {directory}: {error.strerror or error}.") from error
+    if returns:
+        corpus.ledger.notes.append(
+            rf"{quantity(returns, 'line')} with a carriage return at the end written with the line end \r\n: so it is read "
+            "back, but other programs may see one line end or two. If it is not meant, take it out of the text."
+        )
     return counts
+
+
+def _written(batch: list[str], *, first: bool) -> bytes:
+    """Lines as a file holds them. first: they are the first ones of it."""
+    text = "\n".join(batch) + "\n"
+    if "\r\n" in text:
+        text = text.replace("\r\n", "\r\r\n")
+    if first and text.startswith("\ufeff"):
+        text = "\ufeff" + text
+    return text.encode()
+
+
+def _exists(path: object) -> UsageError:
+    return UsageError(f"{path} exists and is not overwritten. Choose another directory.")

@@ -3,7 +3,7 @@
 Words are compared as spans, as in the SIGHAN bakeoffs (Sproat and Emerson 2003; Emerson 2005): a word is right
 if both of its ends are. Recall is over the words of the gold segmentation, precision over the pieces found; OOV
 recall is recall over gold words that a list of known words lacks, IV recall over the others. White space belongs
-to no word on either side. A character that is spelled in bytes counts as one piece.
+to no word on either side; a gold word of nothing else (U+3000, a tab) is none. A character that is spelled in bytes counts as one piece.
 
 Not defined for tokenizers whose pieces overlap. A line that the pieces do not spell, even after the tokenizer's own
 normalisation, is left out and counted.
@@ -96,7 +96,7 @@ def score_words(
         return None
     counts = Words(oov=None if known is None else 0)
     for words in gold:
-        if not words:
+        if not any(map(str.strip, words)):
             continue
         counts.lines += 1
         spelled = [_without_white(tokenizer.normalized(word)) for word in words]
@@ -105,10 +105,12 @@ def score_words(
             counts.lines_left_out += 1
             continue
         counts.found += len(found)
-        counts.gold += len(words)
         right = set(found)
         at = 0
         for word, text in zip(words, spelled, strict=True):
+            if not word.strip():
+                continue
+            counts.gold += 1
             correct = (at, at + len(text)) in right
             counts.correct += correct
             if known is not None and word not in known:

@@ -73,9 +73,7 @@ class BaseTokenizer:
 
     def identity(self) -> dict[str, Any]:
         """Everything that changes the pieces, for a person to read and for the fingerprint."""
-        changes = self.options["lower"] != "no" or self.options["normalize"] != "none"
-        unicode = {"unicode": unicodedata.unidata_version} if changes else {}
-        return {"name": self.name, **self.options, **unicode}
+        return {"name": self.name, **self.options}
 
     @cached_property
     def fingerprint(self) -> str:

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from textdl.tokenizers.jieba import PART, parts
+from textdl.tokenizers.jieba import IN_BLOCK, PART, parts
 from textdl.tokenizers.jieba_dictionary import Dictionary, words_of_jieba
 from textdl.tokenizers.user_dictionary import LARGEST, Entry
 
 CHARACTERS = "U+4E00 to U+9FD5, a-z, A-Z, 0-9 and + # & . _ % -"
-"""Everything else stands alone in jieba."""
-_ALONE = re.compile(r"[^\u4E00-\u9FD5a-zA-Z0-9+#&._%\-]")
+"""`IN_BLOCK`, for a person: everything else stands alone in jieba."""
+_ALONE = re.compile(f"[^{IN_BLOCK}]")
 _ROUNDS = 20
 
 

@@ -35,9 +35,10 @@ PART = 1 << 18
 """Characters that are segmented at once, at most."""
 _FILE = "user_dictionary.txt"
 
-_IN_BLOCK = r"\u4E00-\u9FD5a-zA-Z0-9+#&._%\-"
-_BLOCK = re.compile(f"[{_IN_BLOCK}]")
-_PARTS = re.compile(rf"([{_IN_BLOCK}]+)|\r\n|\s|[^{_IN_BLOCK}\s]+")
+IN_BLOCK = r"\u4E00-\u9FD5a-zA-Z0-9+#&._%\-"
+"""Of a class in a pattern: the characters that jieba looks up; all others stand alone."""
+_BLOCK = re.compile(f"[{IN_BLOCK}]")
+_PARTS = re.compile(rf"([{IN_BLOCK}]+)|\r\n|\s|[^{IN_BLOCK}\s]+")
 _LETTER = re.compile("[a-zA-Z0-9]")
 
 

@@ -3,8 +3,8 @@
 The dictionary is a trie in a hash table: `keys` holds node << 21 | character, or -1, and `children` the node
 it leads to; linear probing, a power of two of slots. The children of the root (node 0) that are on the
 Basic Multilingual Plane also stand in `roots` (65536,), 0 where there is none. `logs[node]` is the logarithm
-of the frequency of a word, NO_WORD for a node that is only the beginning of words, FORCED for a word
-that was given the frequency 0, which the hidden Markov model must not put together again.
+of the frequency of a word, NO_WORD for a node that is only the beginning of words and for a word of frequency 0;
+`forced[node]` is true for a word that was given that, which the hidden Markov model must not put together again.
 
 Sums are in jieba's order and ties go where jieba's `max` over tuples takes them, so the results are equal.
 """
@@ -102,7 +102,7 @@ def find(keys: Array, children: Array, letters: Array, start: int, stop: int) ->
 
 @exact_kernel
 def _in_block(c: int) -> bool:
-    """Whether jieba looks a character up; all others stand alone."""
+    """Whether jieba looks a character up; all others stand alone. The same as `jieba.IN_BLOCK`."""
     return bool(
         (FIRST_HAN <= c <= LAST_HAN)
         or _alphanumeric(c)
