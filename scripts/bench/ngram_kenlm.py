@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def _bench(args: argparse.Namespace, directory: Path) -> None:
     print(f"    by order {about['bytes_per_ngram_by_order']}")
 
     module = _kenlm_module(args)
-    opened = [best(lambda f=f: module.Model(str(f))) for f in peers.get("trie", ())] if module else []
+    opened = [best(partial(module.Model, str(file))) for file in peers.get("trie", ())] if module else []
     row(
         "opening, ms",
         1e3 * best(lambda: ngram.load(Reader(directory / "model"))),
@@ -182,8 +183,8 @@ def _score(
         (file,) = peers[kind]
         peer = module.Model(str(file))
         theirs = sum(peer.score(line) for line in texts)
-        fast = tokens / best(lambda peer=peer: [peer.score(line) for line in texts]) / 1e6
-        full = tokens / best(lambda peer=peer: [[*peer.full_scores(line)] for line in texts], 1) / 1e6
+        fast = tokens / best(partial(_ask, peer.score, texts)) / 1e6
+        full = tokens / best(partial(_ask, partial(_full_scores, peer), texts)) / 1e6
         row(f"  ids, {kind} score", ids, fast)
         row(f"  text, {kind} score", text, fast)
         row(f"  ids, {kind} full_scores", ids, full)
@@ -196,7 +197,17 @@ def _score(
         arpa.write(model, vocab, directory / "textdl.arpa")
         print(f"ARPA written in {time.perf_counter() - began:.1f} s")
         peer = module.Model(str(directory / "textdl.arpa"))
-        print(f"    log10 p of all by KenLM of what textdl wrote: {sum(peer.score(line) for line in texts):.3f}")
+        written = [" ".join(map(vocab.written, encoded.line(i))) for i in range(len(encoded))]
+        print(f"    log10 p of all by KenLM of what textdl wrote: {sum(map(peer.score, written)):.3f}")
+
+
+def _ask(score: Callable[[str], object], texts: list[str]) -> None:
+    for line in texts:
+        score(line)
+
+
+def _full_scores(peer: Any, line: str) -> list[Any]:
+    return [*peer.full_scores(line)]
 
 
 def _sample(model: NgramModel) -> None:

@@ -1,101 +1,202 @@
-"""Counts and the trie they are in, against a Counter."""
+"""Counts against dictionaries, in memory and through files, however the work is cut."""
 
-from collections import Counter
+import errno
+import mmap
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textdl.encoded import BOS, EOS, Encoded
+from textdl.encoded import BOS, Encoded
 from textdl.errors import CorpusError
-from textdl.ngram import counting
-from textdl.ngram.trie import slices
+from textdl.ngram import counting, reference
 from textdl.protocols import Run
 
-
-def plainly(lines, order):
-    found = Counter()
-    for i in range(len(lines)):
-        words = (BOS, *lines.line(i).tolist(), EOS)
-        for n in range(1, order + 1):
-            found.update(words[k : k + n] for k in range(len(words) - n + 1))
-    return found
-
-
-def check(lines, order):
-    trie, counts = counting.count(lines, order, Run())
-    assert trie.order == order
-    assert trie.vocab_size == lines.vocab_size
-    assert len(trie.word) == len(trie.suffix) == len(counts) == trie.starts[-1]
-    assert len(trie.first) == trie.starts[-2] + 1
-    assert trie.first[-1] == trie.starts[-1]
-    grams = [()]
-    for n in range(1, order + 1):
-        for nodes, words in trie.ngrams(n, chunk=7):
-            assert nodes.start == len(grams)
-            grams += map(tuple, words.tolist())
-    assert {g: c for g, c in zip(grams, counts.tolist(), strict=True) if c} == plainly(lines, order)
-    assert all(c for g, c in zip(grams, counts, strict=True) if len(g) > 1)
-    assert grams == sorted(grams, key=lambda g: (len(g), g))
-    for node, gram in enumerate(grams[1:], 1):
-        assert grams[trie.suffix[node]] == gram[1:]
-        assert trie.orders(np.array([node]))[0] == len(gram)
-        if len(gram) < order:
-            children = range(trie.first[node], trie.first[node + 1])
-            assert [grams[c] for c in children] == [g for g in grams if len(g) == len(gram) + 1 and g[:-1] == gram]
-    for n in range(1, order + 1):
-        assert grams[trie.starting_with_bos(n)] == [g for g in grams if len(g) == n and g[0] == BOS]
-
+from .plain import equal, levels_of, unfold
 
 corpora = st.integers(4, 7).flatmap(
     lambda v: st.lists(st.lists(st.sampled_from([0, *range(3, v)]), max_size=7), min_size=1, max_size=8).map(
         lambda lines: Encoded.from_lines(lines, v)
     )
 )
+MUCH = 1 << 62
+
+
+def texts(lines):
+    return [lines.line(i).tolist() for i in range(len(lines))]
+
+
+def check(lines, order, **options):
+    """Raw and adjusted counts; the trie is checked by `unfold`."""
+    occurs = dict(reference.occurrences(texts(lines), order))
+    for name, expected in [("mle", occurs), ("kneser-ney", reference.adjusted(occurs, order))]:
+        expected.pop((BOS,), None)
+        nodes = unfold(levels_of(lines, order, name, **options))
+        assert {gram: node.count for gram, node in nodes.items() if node.count} == expected
+        assert all(node.count or len(gram) == 1 for gram, node in nodes.items())
 
 
 @settings(deadline=None, max_examples=60)
 @given(corpora, st.integers(1, 6))
 def test_small(lines, order):
-    check(lines, order)
+    check(lines, order, memory=MUCH)
 
 
-@pytest.mark.parametrize("size", [30, 600])
-def test_contexts_of_all_sizes(size):
-    """Each of the three ways to sort a context: few positions, many, more than words."""
-    rng = np.random.default_rng(size)
-    ids = np.minimum(rng.zipf(1.4, 2500), size - 3) + 2
-    check(Encoded(ids.astype(np.int32), np.array([0, 1000, 1000, 2500]), size), 3)
+@pytest.mark.parametrize("size", [30, 600, 1 << 17])
+@pytest.mark.parametrize("order", [3, 10])
+def test_words_of_all_widths(size, order):
+    """Of many bits fewer fit a key, so that there are more rounds of sorting."""
+    ids = np.minimum(np.random.default_rng(size).zipf(1.4, 2500), size - 3) + 2
+    check(Encoded(ids.astype(np.int32), np.array([0, 1000, 1000, 2500]), size), order, memory=MUCH, workers=1)
 
 
-def test_chunks_do_not_matter(monkeypatch):
+@settings(deadline=None, max_examples=60)
+@given(corpora, st.integers(2, 6), st.integers(1, 40), st.integers(2, 5), st.sampled_from([(), (0, 0, 1), (0, 1, 2)]))
+def test_files_give_the_same(lines, order, least, files, prune):
+    """So few records a task that words, and n-grams, have more."""
+    thresholds = ((*prune, *prune[-1:] * order) or (0,) * order)[:order]
+    whole = levels_of(lines, order, thresholds=thresholds, memory=MUCH)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"_LEAST": least, "_FILES": files, "_READ": 5, "_BATCH": 4, "_WALK": 3}.items():
+            patch.setattr(counting, name, value)
+        through_files = levels_of(lines, order, thresholds=thresholds, memory=1)
+        assert through_files.on_disk == (order > 1)
+        assert equal(through_files, whole)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_cuts_and_threads_do_not_matter(monkeypatch, workers):
     lines = Encoded.from_lines(np.random.default_rng(3).integers(3, 8, (20, 15)), 8)
-    trie, counts = counting.count(lines, 4, Run())
-    monkeypatch.setattr(counting, "_CHUNK", 11)
-    again, counts_again = counting.count(lines, 4, Run())
-    assert again.starts == trie.starts
-    for a, b in [(trie.word, again.word), (trie.first, again.first), (trie.suffix, again.suffix)]:
-        np.testing.assert_array_equal(a, b)
-    np.testing.assert_array_equal(counts, counts_again)
+    expected = levels_of(lines, 4, memory=MUCH)
+    for name, value in {"_TASK": 20, "_BATCH": 11, "_WALK": 7, "_READ": 13}.items():
+        monkeypatch.setattr(counting, name, value)
+    assert equal(levels_of(lines, 4, memory=MUCH, workers=workers), expected)
+    monkeypatch.setattr(counting, "_LEAST", 30)
+    assert equal(levels_of(lines, 4, memory=1, workers=workers), expected)
+
+
+@pytest.mark.parametrize("memory", [1, MUCH])
+def test_positions_beyond_int32(monkeypatch, memory):
+    """As for a text of more than 2^31 words."""
+    lines = Encoded.from_lines(np.random.default_rng(3).integers(3, 8, (20, 15)), 8)
+    expected = levels_of(lines, 4)
+    monkeypatch.setattr(counting, "_position_type", lambda size: np.dtype(np.int64))
+    assert equal(levels_of(lines, 4, memory=memory), expected)
+
+
+@pytest.mark.parametrize("lines", [[[3]], [[]], [[], [], []], [[3] * 50], [[0, 0], [0]], [[3, 4] * 30, [3]]])
+@pytest.mark.parametrize("memory", [1, MUCH])
+def test_edges(monkeypatch, lines, memory):
+    """One word, no word, one word again and again, <unk> in the text; orders beyond any line."""
+    monkeypatch.setattr(counting, "_LEAST", 3)
+    for order in (1, 2, 5, 10):
+        check(Encoded.from_lines(lines, 5), order, memory=memory)
+
+
+def test_a_vocabulary_of_specials():
+    check(Encoded.from_lines([[0], [], [0, 0, 0]], 3), 4, memory=MUCH)
 
 
 def test_order_beyond_the_lines():
-    trie, _ = counting.count(Encoded.from_lines([[], [3]], 4), 6, Run())
-    assert trie.sizes == [4, 3, 1, 0, 0, 0]  # <s> </s>, <s> a, a </s>; <s> a </s>
+    levels = levels_of(Encoded.from_lines([[], [3]], 4), 6)
+    assert levels.sizes == [4, 3, 1, 0, 0, 0]  # <s> </s>, <s> a, a </s>; <s> a </s>
 
 
-def test_too_much_to_number():
-    class Huge(Encoded):
-        @property
-        def tokens(self):
-            return 2**31
-
-    with pytest.raises(CorpusError, match="2,147,483,648 tokens on 1 lines"):
-        counting.count(Huge(np.empty(0, np.int32), np.zeros(2, np.int64), 3), 2, Run())
+def test_no_lines():
+    with pytest.raises(CorpusError, match="no lines at all"):
+        counting.count(Encoded.from_lines([], 3), 2, Run())
 
 
-def test_slices():
-    assert list(slices(np.array([3, 1, 1, 9, 1], np.int32), 4)) == [(0, 2), (2, 4), (4, 5)]
-    assert list(slices(np.array([9, 9], np.int32), 4)) == [(0, 1), (1, 2)]
-    assert list(slices(np.array([], np.int32), 4)) == []
+def test_memory_maps_are_read_and_let_go(tmp_path):
+    lines = Encoded.from_lines(np.random.default_rng(3).integers(3, 8, (20, 15)), 8)
+    lines.save(tmp_path)
+    expected = levels_of(lines, 3)
+    assert equal(levels_of(Encoded.open(tmp_path, 8), 3), expected)
+    private = np.memmap(tmp_path / "ids.npy", np.int32, "c", offset=128)
+    private[:] = lines.ids[::-1]  # in memory alone: letting go of these pages would lose it
+    assert isinstance(private.base, mmap.mmap)
+    again = Encoded(private, lines.offsets, 8)
+    assert equal(levels_of(again, 3), levels_of(Encoded(lines.ids[::-1].copy(), lines.offsets, 8), 3))
+
+
+def test_temporary_files_go(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    levels = levels_of(Encoded.from_lines([[3, 4], [3]], 5), 3, memory=1)
+    assert levels.on_disk
+    assert list(tmp_path.iterdir())
+    list(levels.blocks(2))
+    del levels
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk(monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(counting, "_write", full)
+    with pytest.raises(
+        CorpusError, match=rf"in {tmp_path}/textdl-ngram-.*, and writing there failed: No space left .* TMPDIR"
+    ):
+        levels_of(Encoded.from_lines([[3, 4], [3]], 5), 3, memory=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interruption_ends_the_threads(monkeypatch, tmp_path):
+    class Interrupting(Run):
+        def progress(self, stage, done, total, unit, text=""):
+            if done:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for memory in (1, MUCH):
+        with pytest.raises(KeyboardInterrupt):
+            levels_of(Encoded.from_lines([[3, 4], [3]], 5), 3, memory=memory, run=Interrupting())
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_reaches_its_total():
+    seen = []
+
+    class Listening(Run):
+        def progress(self, stage, done, total, unit, text=""):
+            seen.append((stage, done / total))
+
+    for memory in (1, MUCH):
+        levels_of(Encoded.from_lines([[3, 4], [3]], 5), 3, memory=memory, run=Listening())
+        assert {stage for stage, _ in seen} == {"counting"}
+        assert seen[-1][1] == 1
+        assert [done for _, done in seen] == sorted(done for _, done in seen)
+        seen.clear()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not tell")
+def test_memory_is_bounded(tmp_path):
+    """A text that would take more than five times what is allowed beyond numpy and numba; in a process of its own."""
+    code = f"""
+import numpy as np, re
+from pathlib import Path
+from textdl.encoded import Encoded, EncodedWriter
+from textdl.ngram import counting
+from textdl.protocols import Run
+rng = np.random.default_rng(0)
+with EncodedWriter(Path({str(tmp_path)!r}), 20000) as out:
+    for _ in range(60):
+        out.append((np.minimum(rng.zipf(1.2, 200_000), 19_000) + 2).astype(np.int32), np.full(10_000, 20))
+lines = Encoded.open(Path({str(tmp_path)!r}), 20000)
+counting.compile_kernels()
+limit = counting.resident_memory() + (100 << 20)
+assert counting._memory_needed(counting._Plan(5, 20000, True, (0,) * 5), lines, 2) > 5 * (100 << 20)
+counts = counting.count(lines, 5, Run(), memory=limit, workers=2)
+assert counts.directory is not None
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
+assert peak < limit, (peak, limit)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,7 +8,7 @@ import pytest
 
 from textdl import ngram
 from textdl.encoded import Encoded
-from textdl.errors import CorpusError, ModelError, UsageError
+from textdl.errors import CorpusError, UsageError
 from textdl.ngram import Config
 from textdl.protocols import Run
 from textdl.storage import Reader, saving
@@ -26,11 +26,22 @@ def test_import_is_light():
     [
         ({"order": 0}, "--order 0: an n-gram model has an order of 1 to 32"),
         ({"order": 33}, "--order 33"),
-        ({"smoothing": "magic"}, "--smoothing magic: no such smoothing. There is: kneser-ney"),
+        (
+            {"smoothing": "magic"},
+            "--smoothing magic: no such smoothing. There is: kneser-ney, absolute, witten-bell, add-k, mle",
+        ),
         ({"order": 2, "prune": (0, 0, 1)}, "--prune 0,0,1: 3 thresholds for a model of --order 2"),
         ({"prune": (1,)}, "--prune 1: unigrams are never pruned"),
         ({"prune": (0, 2, 1)}, "--prune 0,2,1: thresholds may not fall"),
         ({"prune": (0, -1)}, "--prune 0,-1: thresholds may not fall"),
+        ({"prune": (0, 1), "smoothing": "mle"}, "--prune 0,1: mle has no weight for shorter contexts"),
+        ({"prune": (0, 1), "smoothing": "add-k"}, "--prune 0,1: add-k has no weight for shorter contexts"),
+        ({"k": 0.5}, "--k 0.5: kneser-ney adds nothing to counts"),
+        ({"k": 0.0, "smoothing": "add-k"}, "--k 0: what is added to every count is above 0"),
+        ({"k": float("nan"), "smoothing": "add-k"}, "--k nan: what is added"),
+        ({"k": float("inf"), "smoothing": "add-k"}, "--k inf: what is added"),
+        ({"memory": 0}, "--memory 0: expected a number of bytes above 0"),
+        ({"workers": -1}, "--workers -1: expected a number of threads"),
     ],
 )
 def test_refuses(options, message):
@@ -58,6 +69,7 @@ def test_tells_the_run():
     run = Listening()
     model = ngram.fit(CORPUS, Config(3), run=run)
     assert set(run.seconds) == {"compile", "counting", "estimating"}
+    assert run.figures["statistics"][1] == {"ngrams": 5, "n1": 4, "n2": 1, "n3": 0, "n4": 0, "pruned": 0}
     assert run.figures["ngrams"] == model.describe()["ngrams"]
     assert {stage for stage, _, _ in seen} == {"counting", "estimating"}
     assert all(0 <= done <= total for _, done, total in seen)
@@ -78,38 +90,40 @@ def test_describe():
     assert about["discounts"] == [[0.5, 1.0, 1.5]] * 3
 
 
-def saved(model, directory):
-    with saving(directory, {"family": "ngram"}) as out:
-        model.save(out)
-    return directory
-
-
-@pytest.mark.parametrize("config", [Config(1), Config(3), Config(4, prune=(0, 0, 1))])
+@pytest.mark.parametrize(
+    "config",
+    [Config(1), Config(3), Config(4, prune=(0, 0, 1)), Config(3, memory=1)]
+    + [Config(3, smoothing=name) for name in ngram.SMOOTHINGS],
+)
 def test_save_and_load(tmp_path, config):
     rng = np.random.default_rng(0)
     corpus = Encoded.from_lines([rng.integers(3, 9, rng.integers(0, 9)) for _ in range(60)], 9)
     model = ngram.fit(corpus, config)
-    again = ngram.load(Reader(saved(model, tmp_path / "m")))
-    assert isinstance(again.logp, np.memmap)
+    with saving(tmp_path / "m", {"family": "ngram"}) as out:
+        model.save(out)
+    again = ngram.load(Reader(tmp_path / "m"))
     assert again.describe() == model.describe()
-    assert again.discounts == model.discounts
     for a, b in zip(model.score(corpus), again.score(corpus), strict=True):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(model.start(prefixes=corpus)[0], again.start(prefixes=corpus)[0])
-    saved(again, tmp_path / "n")
-    for name in ("word", "first", "suffix", "logp", "backoff"):
-        assert (tmp_path / f"m/ngram/{name}.npy").read_bytes() == (tmp_path / f"n/ngram/{name}.npy").read_bytes()
 
 
-def test_files_that_do_not_fit(tmp_path):
-    model = ngram.fit(CORPUS, Config(3))
-    with saving(tmp_path / "m", {}) as out:
-        model.save(out)
-        out.array("ngram/backoff.npy", model.backoff[:-1])
-    with pytest.raises(ModelError, match=r"backoff.npy does not belong to its config.json"):
-        ngram.load(Reader(tmp_path / "m"))
-    with saving(tmp_path / "n", {}) as out:
-        model.save(out)
-        out.json("ngram/config.json", {"starts": [0]})
-    with pytest.raises(ModelError, match="does not describe an n-gram model"):
-        ngram.load(Reader(tmp_path / "n"))
+def test_memory_and_workers_do_not_change_the_model():
+    rng = np.random.default_rng(0)
+    corpus = Encoded.from_lines([rng.integers(3, 9, rng.integers(0, 9)) for _ in range(60)], 9)
+    (expected,) = ngram.fit(corpus, Config(4)).score(corpus)
+    for config in (Config(4, memory=1), Config(4, workers=3), Config(4, memory=1, workers=1)):
+        run = Run()
+        (got,) = ngram.fit(corpus, config, run=run).score(corpus)
+        np.testing.assert_array_equal(got, expected)
+        assert run.figures["counted_on_disk"] == (config.memory == 1)
+
+
+@pytest.mark.parametrize(("seen_once", "unknown", "said"), [(60, False, True), (60, True, False), (40, False, False)])
+def test_what_is_said_of_unknown_words(seen_once, unknown, said):
+    lines = [[3 + i] for i in range(seen_once)] + [[0]] * unknown
+    run = Run()
+    ngram.fit(Encoded.from_lines(lines, 100), Config(2, smoothing="witten-bell"), run=run)
+    assert any("<unk> was not seen in training" in sentence for sentence in run.notes) == said
+    if said:
+        assert "60 words were seen once" in run.notes[0]

@@ -17,6 +17,8 @@ from textdl.errors import UsageError
 from textdl.generation.transforms import Transform, apply
 from textdl.protocols import Floats, Ints, LanguageModel
 
+_BLOCK = 128
+
 
 class Token(NamedTuple):
     """One token more."""
@@ -96,13 +98,25 @@ def _tokens(
 
 
 def draw(log_probs: Floats, uniform: NDArray[np.float64]) -> Ints:
-    """(B,) one token a row, by inverting its distribution function at uniform (B,) in [0, 1)."""
-    scaled = np.exp(log_probs.astype(np.float64) - log_probs.max(axis=1, keepdims=True))
-    cumulative = np.cumsum(scaled, axis=1)
-    # the last positive entry bounds the draw: rounding must not lead past it to a token of probability 0
-    ids: Ints = (cumulative <= (uniform * cumulative[:, -1])[:, None]).sum(axis=1)
-    last = log_probs.shape[1] - 1 - np.argmax(scaled[:, ::-1] > 0, axis=1)
-    return np.asarray(np.minimum(ids, last), np.int64)
+    """(B,) one token a row, by inverting its distribution function at uniform (B,) in [0, 1).
+
+    Probabilities are summed in blocks, and one by one only in the block that the draw falls into: a running sum
+    over a large vocabulary would take longer than the model itself.
+    """
+    rows, size = log_probs.shape
+    probs = np.zeros((rows, -(-size // _BLOCK), _BLOCK), np.float32)
+    np.exp(log_probs - log_probs.max(axis=1, keepdims=True), out=probs.reshape(rows, -1)[:, :size])
+    sums = probs.sum(axis=2).astype(np.float64)
+    ends = np.cumsum(sums, axis=1)
+    ids = np.empty(rows, np.int64)
+    for row, target in enumerate(uniform * ends[:, -1]):
+        # rounding must not lead past the last block, or the last token in it, of any probability
+        block = min(np.searchsorted(ends[row], target, side="right"), np.flatnonzero(sums[row])[-1])
+        inside = np.cumsum(probs[row, block], dtype=np.float64)
+        rest = target - (ends[row, block] - sums[row, block])
+        token = min(np.searchsorted(inside, rest, side="right"), np.flatnonzero(probs[row, block])[-1])
+        ids[row] = block * _BLOCK + token
+    return ids
 
 
 def collect(tokens: Iterable[Token], rows: int) -> list[list[int]]:

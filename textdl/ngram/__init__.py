@@ -1,25 +1,29 @@
 """n-gram language models: counting, smoothing, the model, ARPA files.
 
-    counting.py    text -> a trie of all n-grams with counts
-    kneser_ney.py  counts -> probabilities: interpolated modified Kneser-Ney, as KenLM's lmplz
-    trie.py        the one structure for counts, look-ups and next-word distributions
-    model.py       the LanguageModel
-    arpa.py        ARPA files
-    reference.py   the estimation again, in plain Python, to read and to test against
-    kernels.py     the compiled loops
+    counting.py          text -> all n-grams with their counts, in memory or through files
+    counting_kernels.py  the compiled loops of that
+    levels.py            the counts level by level, pruned, with the weights of contexts: what is packed
+    smoothing.py         counts -> probabilities: Kneser-Ney as KenLM's lmplz, absolute, Witten-Bell, add-k, mle
+    reference.py         counting and smoothing again, in plain Python, to read and to test against
+    packed.py            the levels as a compact trie, in memory or mapped from files
+    kernels.py           the compiled loops of queries
+    memory.py            reading packed arrays inside them: addresses, prefetch
+    model.py             the LanguageModel
+    arpa.py              ARPA files
 
 Uses numpy and numba, which are loaded by the first `fit` or `load`.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from textdl.encoded import UNK, Encoded
+from textdl.encoded import EOS, UNK, Encoded
 from textdl.errors import UsageError
 from textdl.protocols import Run, TrainingData
 from textdl.storage import Reader
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_ORDER", "SMOOTHINGS", "Config", "NgramModel", "fit", "load"]
 
-SMOOTHINGS = ("kneser-ney",)
+SMOOTHINGS = ("kneser-ney", "absolute", "witten-bell", "add-k", "mle")
 MAX_ORDER = 32
 
 
@@ -40,16 +44,33 @@ class Config:
     order: int = 5
     """The longest n-grams, in words: n - 1 words of context."""
     smoothing: str = "kneser-ney"
-    """How probability is kept for what was not seen; one of SMOOTHINGS."""
+    """How probability is kept for what was not seen; one of SMOOTHINGS, described in smoothing.py."""
     prune: tuple[int, ...] = ()
     """For each order from 1, n-grams that occur so often or less are dropped; the last stands for
     all higher orders. (0, 0, 1): trigrams and longer ones that occur once."""
+    k: float | None = None
+    """What add-k adds to every count; None: 1."""
+    memory: int | None = None
+    """Bytes that the process should stay below while it counts, by using files in $TMPDIR; None: half of what is free."""
+    workers: int = 0
+    """Threads; 0: one for each core. The model does not depend on it."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.order <= MAX_ORDER:
             raise UsageError(f"--order {self.order}: an n-gram model has an order of 1 to {MAX_ORDER}.")
         if self.smoothing not in SMOOTHINGS:
             raise UsageError(f"--smoothing {self.smoothing}: no such smoothing. There is: {', '.join(SMOOTHINGS)}.")
+        if self.k is not None and self.smoothing != "add-k":
+            raise UsageError(f"--k {self.k:g}: {self.smoothing} adds nothing to counts. Choose --smoothing add-k.")
+        if self.k is not None and not 0 < self.k < math.inf:
+            raise UsageError(f"--k {self.k:g}: what is added to every count is above 0. Without it, --smoothing mle.")
+        if self.memory is not None and self.memory <= 0:
+            raise UsageError(f"--memory {self.memory}: expected a number of bytes above 0.")
+        if self.workers < 0:
+            raise UsageError(f"--workers {self.workers}: expected a number of threads, or 0 for one for each core.")
+        self._check_prune()
+
+    def _check_prune(self) -> None:
         object.__setattr__(self, "prune", tuple(self.prune))
         given = ",".join(map(str, self.prune))
         if len(self.prune) > self.order:
@@ -63,6 +84,11 @@ class Config:
             raise UsageError(
                 f"--prune {given}: thresholds may not fall from one order to the next, "
                 "or n-grams would be kept whose parts are not."
+            )
+        if any(self.prune) and self.smoothing in ("add-k", "mle"):
+            raise UsageError(
+                f"--prune {given}: {self.smoothing} has no weight for shorter contexts that could get what is pruned. "
+                "Choose --smoothing kneser-ney, absolute or witten-bell."
             )
 
     @property
@@ -81,30 +107,49 @@ def fit(
     """Count and estimate. `valid` is not used: there is nothing to tune.
 
     Raises:
-        CorpusError: the corpus has no lines, or too many tokens to number.
+        CorpusError: the corpus has no lines, or there is no room on disk for what does not fit the memory.
     """
-    from textdl.ngram import counting, kneser_ney
+    from textdl.ngram import counting, smoothing
+    from textdl.ngram.levels import Levels
     from textdl.ngram.model import NgramModel
+    from textdl.ngram.packed import pack
 
     run = run or Run()
     with run.timing("compile"):
         _compile()
+    lines = data.epoch(0)
     with run.timing("counting"):
-        trie, counts = counting.count(data.epoch(0), config.order, run)
+        counts = counting.count(
+            lines,
+            config.order,
+            run,
+            adjust=config.smoothing == smoothing.KNESER_NEY,
+            thresholds=config.thresholds,
+            memory=config.memory,
+            workers=config.workers,
+        )
     with run.timing("estimating"):
-        trie, logp, backoff, discounts = kneser_ney.estimate(trie, counts, config.thresholds, run)
-    kneser_ney.note(discounts, run)
-    _note_unknown(data.epoch(0).counts(), run)
-    model = NgramModel(trie, logp, backoff, smoothing=config.smoothing, discounts=tuple(discounts))
+        run.progress("estimating", 0, int(counts.kept.sum()), "n-grams")
+        found = smoothing.estimate(
+            config.smoothing, lines.vocab_size, counts.having[1:, 1:], k=1.0 if config.k is None else config.k
+        )
+        levels = Levels(counts, found)
+        model = NgramModel(pack(levels))
+        run.progress("estimating", int(counts.kept.sum()), int(counts.kept.sum()), "n-grams")
+    smoothing.note(found, run)
+    _note_unknown(counts.words, run)
     about = model.describe()
     run.figures.update({key: about[key] for key in ("ngrams", "discounts", "fallback")})
+    run.figures["statistics"] = levels.statistics
+    run.figures["counted_on_disk"] = levels.on_disk
     return model
 
 
 def _note_unknown(counts: NDArray[np.int64], run: Run) -> None:
     """Words that nobody has cut: then <unk> is a guess, and a text with unknown words looks worse than it need."""
-    once = int((counts == 1).sum())
-    if not counts[UNK] and once >= 50 and 200 * once > counts.sum():
+    words = counts[EOS + 1 :]  # but for <s> and </s>, which are no words, and <unk>
+    once = int((words == 1).sum())
+    if not counts[UNK] and once >= 50 and 200 * once > words.sum():
         run.note(
             f"<unk> was not seen in training and gets what smoothing leaves for one unseen word, as in KenLM. "
             f"{once:,} words were seen once: with --min-count 2 its probability is learnt from them."
@@ -129,7 +174,10 @@ def __getattr__(name: str) -> Any:
 
 def _compile() -> None:
     """Go once through the kernels of training, so that what compiling takes is told apart."""
-    from textdl.ngram import counting, kneser_ney
+    from textdl.ngram import counting, smoothing
+    from textdl.ngram.levels import Levels
+    from textdl.ngram.packed import pack
 
-    silent = Run()
-    kneser_ney.estimate(*counting.count(Encoded.from_lines([[3]], 4), 3, silent), (0, 0, 0), silent)
+    counting.compile_kernels()
+    counts = counting.count(Encoded.from_lines([[3]], 4), 3, Run(), memory=1 << 62, workers=1)
+    pack(Levels(counts, smoothing.estimate(smoothing.KNESER_NEY, 4, counts.having[1:, 1:])))

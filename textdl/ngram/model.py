@@ -1,58 +1,78 @@
-"""A back-off n-gram model behind the `LanguageModel` protocol.
+"""An n-gram model behind the `LanguageModel` protocol.
 
-p(w | h) is that of the longest n-gram h'w that is in the trie, times the back-off weights of the
-longer contexts that were passed over (Katz's form; an interpolated model is written in it, too).
-The state of a history is one number: the node of the longest context in the trie. What is said of
-the storage is in trie.py.
+A model that was trained computes its probabilities from counts when it is asked (kernels.py); one that
+was read from an ARPA file backs off as the file says. Both are the same trie, packed.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textdl.encoded import BOS, Encoded
-from textdl.errors import ModelError, UsageError
-from textdl.ngram import kernels
-from textdl.ngram.kneser_ney import Discounts
-from textdl.ngram.trie import Trie
+from textdl.errors import UsageError
+from textdl.ngram import kernels, packed
+from textdl.ngram.packed import Packed
 from textdl.protocols import Floats, Ints, ScorePolicy, State
 from textdl.storage import Reader, Writer
 
-_CHUNK = 1 << 18
-"""Tokens a kernel call and a yielded array."""
+T = TypeVar("T")
+
+_CHUNK = 1 << 17
+"""Tokens a kernel call and a yielded array: under 0.2 s."""
+_CELLS = 1 << 22
+"""Probabilities of a kernel call that fills whole distributions."""
 
 
 @dataclass(frozen=True)
 class NgramState:
-    """nodes: (B,) the longest context in the trie of each history."""
+    """contexts: (B, N - 1) int64; column k is the node of the last k + 1 words at level k + 1, or -1."""
 
-    nodes: NDArray[np.int32]
+    contexts: Ints
 
     def select(self, rows: Ints) -> NgramState:
-        return NgramState(self.nodes[np.asarray(rows, np.int64)])
+        return NgramState(self.contexts[np.asarray(rows, np.int64)])
+
+
+class Explained(NamedTuple):
+    """How log-probabilities came about; as KenLM's `query -v` prints it. All (tokens,)."""
+
+    logp: Floats
+    length: NDArray[np.int8]
+    """Words of the longest n-gram that is known, the token included; 1: a unigram."""
+    backoff: Floats
+    """The sum of the log back-off weights of the longer contexts, which is in logp."""
+
+
+class Ngrams(NamedTuple):
+    """n-grams of one order, in the order of their ids, as an ARPA file has them."""
+
+    words: NDArray[np.int32]
+    """(k, n)"""
+    logp: NDArray[np.float64]
+    """(k,)"""
+    backoff: NDArray[np.float64]
+    """(k,) log back-off weights; 0 for those that are no context."""
 
 
 class NgramModel:
-    """Made by `fit` or `load`."""
+    """Made by `fit`, `load` or `arpa.load`."""
 
     policy = ScorePolicy("line")
 
-    def __init__(
-        self, trie: Trie, logp: Floats, backoff: Floats, *, smoothing: str, discounts: tuple[Discounts, ...] = ()
-    ):
-        """logp: (nodes,), -inf for <s>; backoff: (contexts,). Both logs are natural."""
-        self.trie = trie
-        self.order, self.vocab_size = trie.order, trie.vocab_size
-        self.logp, self.backoff = logp, backoff
-        self.smoothing, self.discounts = smoothing, discounts
-        self._bos = 1 + BOS if self.order > 1 else 0  # the context of a line's first word
-        self._shape = (_fixed(trie.word), _fixed(trie.first), _fixed(trie.suffix))
-        self._arrays = (*self._shape, _fixed(logp), _fixed(backoff))
+    def __init__(self, packed: Packed, *, threads: int = 0):
+        """threads: how many score a text; 0: one for each core. What comes out does not depend on it."""
+        self.packed = packed
+        self.order, self.vocab_size = packed.order, packed.vocab_size
+        self.smoothing = packed.smoothing.name if packed.smoothing else "arpa"
+        self.threads = threads or cores()
 
     # --- LanguageModel
 
@@ -68,84 +88,126 @@ class NgramModel:
         _no_contexts(contexts)
         line_end = self._check(policy or self.policy)
         self._check_vocabulary(lines)
-        return (logs for logs, _ in self._scored(lines, line_end))
+        ids, offsets = _fixed(lines.ids, np.int32), _fixed(lines.offsets, np.int64)
+
+        def chunk(start: int, stop: int) -> Floats:
+            p = np.empty(stop - start)
+            kernels.score(self.packed.table, ids, offsets, line_end, start, min(kernels.LANES, len(p)), p)
+            return self._logs(p)
+
+        return self._in_order(chunk, lines.tokens + len(lines) * line_end)
 
     def start(self, contexts: Encoded | None = None, prefixes: Encoded | None = None) -> tuple[Floats, State]:
         _no_contexts(contexts)
         if prefixes is None:
             prefixes = Encoded.from_lines([[]], self.vocab_size)
         self._check_vocabulary(prefixes)
-        beginnings = NgramState(np.full(len(prefixes), self._bos, np.int32))
+        beginnings = np.full((len(prefixes), self.order - 1), -1, np.int64)
+        beginnings[:, :1] = BOS
         return self._continue(beginnings, prefixes.ids, prefixes.offsets)
 
     def step(self, state: State, last: Ints) -> tuple[Floats, State]:
         if not isinstance(state, NgramState):
             raise UsageError("An n-gram model was given the state of another kind of model.")
         ids = np.asarray(last)
-        if ids.shape != state.nodes.shape or (ids.size and not 0 <= ids.min() <= ids.max() < self.vocab_size):
-            raise UsageError(
-                f"step() wants an id below {self.vocab_size} for each of {len(state.nodes)} histories, got {ids!r}."
-            )
-        return self._continue(state, ids, np.arange(len(ids) + 1))
+        rows = len(state.contexts)
+        if ids.shape != (rows,) or (rows and not 0 <= ids.min() <= ids.max() < self.vocab_size):
+            raise UsageError(f"step() wants an id below {self.vocab_size} for each of {rows} histories, got {ids!r}.")
+        return self._continue(state.contexts.copy(), ids, np.arange(rows + 1))
 
     def describe(self) -> dict[str, Any]:
-        """size: all n-grams; ngrams: by order; discounts: by order; fallback: orders with substitute discounts."""
+        """size: all n-grams. Of each order: ngrams, statistics, discounts, and what an n-gram takes on disk.
+
+        fallback: orders whose discounts are substitutes.
+        """
+        smoothing = self.packed.smoothing
+        discounts = smoothing.discounts if smoothing else ()
+        sizes = self.packed.sizes
+        stored = self.packed.bytes_per_level()
         return {
-            "size": sum(self.trie.sizes),
+            "size": sum(sizes),
             "order": self.order,
-            "ngrams": self.trie.sizes,
+            "ngrams": sizes,
             "smoothing": self.smoothing,
-            "discounts": [list(d.values) for d in self.discounts],
-            "fallback": [n for n, d in enumerate(self.discounts, 1) if d.missing],
+            **({"k": smoothing.k} if smoothing and smoothing.k else {}),
+            "discounts": [list(d.values) for d in discounts if any(d.values)],
+            "fallback": [n for n, d in enumerate(discounts, 1) if d.missing],
+            "statistics": self.packed.statistics,
+            "bytes_per_ngram": round(sum(stored) / sum(sizes), 2),
+            "bytes_per_ngram_by_order": [round(b / max(1, size), 2) for b, size in zip(stored, sizes, strict=True)],
         }
 
     def save(self, out: Writer) -> None:
-        out.json("ngram/config.json", {
-            "starts": self.trie.starts,
-            "smoothing": self.smoothing,
-            "discounts": [asdict(d) for d in self.discounts],
-        })  # fmt: skip
-        out.array("ngram/word.npy", self.trie.word)
-        out.array("ngram/first.npy", self.trie.first)
-        out.array("ngram/suffix.npy", self.trie.suffix)
-        out.array("ngram/logp.npy", self.logp)
-        out.array("ngram/backoff.npy", self.backoff)
+        self.packed.save(out)
 
     # --- beyond the protocol
 
-    def explain(self, lines: Encoded, *, line_end: bool = True) -> Iterator[tuple[Floats, NDArray[np.int8]]]:
-        """What `score` yields, with the length of the n-gram that each was found as (1: a unigram)."""
+    def explain(self, lines: Encoded, *, line_end: bool = True) -> Iterator[Explained]:
+        """What `score` yields, with the n-gram that each was found as, and what was paid for backing off."""
         self._check_vocabulary(lines)
-        for logs, nodes in self._scored(lines, line_end):
-            yield logs, self.trie.orders(nodes)
+        ids, offsets = _fixed(lines.ids, np.int32), _fixed(lines.offsets, np.int64)
+
+        def chunk(start: int, stop: int) -> Explained:
+            p, told = np.empty(stop - start), np.empty((stop - start, 2))
+            kernels.explain(self.packed.table, ids, offsets, line_end, start, p, told)
+            return Explained(self._logs(p), told[:, 0].astype(np.int8), told[:, 1].astype(np.float32))
+
+        return self._in_order(chunk, lines.tokens + len(lines) * line_end)
+
+    def ngrams(self, n: int) -> Iterator[Ngrams]:
+        """All n-grams of order n, a few megabytes at a time."""
+
+        def chunk(start: int, stop: int) -> Ngrams:
+            words = np.empty((stop - start, n), np.int32)
+            kernels.spell(self.packed.table, n, start, words)
+            p, backoff = np.empty(len(words)), np.empty(len(words))
+            kernels.tabulate(self.packed.table, words, p, backoff)
+            if self.packed.smoothing is not None:
+                with np.errstate(divide="ignore"):
+                    np.log(p, out=p)
+                    np.log(backoff, out=backoff)
+            return Ngrams(words, p, backoff)
+
+        return self._in_order(chunk, self.packed.sizes[n - 1])
 
     # --- inside
 
-    def _scored(self, lines: Encoded, line_end: bool) -> Iterator[tuple[Floats, NDArray[np.int32]]]:
-        cursor = np.array([0, 0, self._bos], np.int64)
-        ids, offsets = _fixed(lines.ids, np.int32), _fixed(lines.offsets, np.int64)
-        left = lines.tokens + len(lines) * line_end
-        while left:
-            size = min(left, _CHUNK)
-            logs, nodes = np.empty(size, np.float32), np.empty(size, np.int32)
-            made = kernels.score(*self._arrays, ids, offsets, cursor, line_end, logs, nodes)
-            assert made == size, "a text that ends before its last offset"
-            left -= made
-            yield logs, nodes
+    def _in_order(self, work: Callable[[int, int], T], items: int) -> Iterator[T]:
+        """work(start, stop) for all chunks of the items, side by side, yielded in order."""
+        bounds = [(start, min(start + _CHUNK, items)) for start in range(0, items, _CHUNK)]
+        if len(bounds) < 2 or self.threads < 2:
+            yield from (work(*bound) for bound in bounds)
+            return
+        with ThreadPoolExecutor(self.threads) as pool:
+            going: deque[Future[T]] = deque()
+            try:
+                for bound in bounds:
+                    going.append(pool.submit(work, *bound))
+                    if len(going) > 2 * self.threads:
+                        yield going.popleft().result()
+                while going:
+                    yield going.popleft().result()
+            finally:
+                for future in going:
+                    future.cancel()
 
-    def _continue(self, state: NgramState, ids: NDArray[Any], offsets: NDArray[Any]) -> tuple[Floats, NgramState]:
-        nodes = np.empty(len(state.nodes), np.int32)
-        kernels.advance(
-            *self._shape,
-            len(self.backoff),
-            _fixed(state.nodes),
-            _fixed(ids, np.int32),
-            _fixed(offsets, np.int64),
-            nodes,
-        )
-        rows = np.empty((len(nodes), self.vocab_size), np.float32)
-        kernels.distributions(*self._arrays, _fixed(nodes), np.empty(self.order, np.int32), rows)
-        return rows, NgramState(nodes)
+    def _continue(self, contexts: Ints, ids: NDArray[Any], offsets: NDArray[Any]) -> tuple[Floats, NgramState]:
+        """The distributions after contexts (B, N - 1), which are used up, have been moved on by their lines."""
+        kernels.advance(self.packed.table, contexts, _fixed(ids, np.int32), _fixed(offsets, np.int64))
+        logs = np.empty((len(contexts), self.vocab_size), np.float32)
+        rows = max(1, _CELLS // self.vocab_size)
+        for start in range(0, len(logs), rows):
+            p = np.empty_like(logs[start : start + rows], np.float64)
+            kernels.distributions(self.packed.table, contexts[start : start + rows], p)
+            logs[start : start + rows] = self._logs(p)
+        return logs, NgramState(contexts)
+
+    def _logs(self, p: NDArray[np.float64]) -> Floats:
+        """float32 logarithms of what kernels give; p is used up. Rounding may not make more than 1 of 1."""
+        if self.packed.smoothing is not None:
+            with np.errstate(divide="ignore"):  # nobody predicts <s>; mle knows more zeros
+                np.log(p, out=p)
+        return np.minimum(p, 0.0, out=p).astype(np.float32)
 
     def _check(self, policy: ScorePolicy) -> bool:
         if policy.unit != "line":
@@ -166,6 +228,11 @@ class NgramModel:
                 f"Ids of a vocabulary of {lines.vocab_size} were given to a model with one of {self.vocab_size}. "
                 "Encode the text with the model's own vocabulary."
             )
+        if lines.tokens and not 0 <= lines.ids.min() <= lines.ids.max() < self.vocab_size:
+            raise UsageError(
+                f"The text has ids from {lines.ids.min()} to {lines.ids.max()}, and a vocabulary of {self.vocab_size}. "
+                "Encode it again."
+            )
 
 
 def load(reader: Reader) -> NgramModel:
@@ -174,40 +241,16 @@ def load(reader: Reader) -> NgramModel:
     Raises:
         ModelError: files are missing or do not belong together.
     """
-    config = reader.json("ngram/config.json")
-    try:
-        trie = Trie(
-            starts=tuple(int(s) for s in config["starts"]),
-            word=reader.array("ngram/word.npy"),
-            first=reader.array("ngram/first.npy"),
-            suffix=reader.array("ngram/suffix.npy"),
-        )
-        logp, backoff = reader.array("ngram/logp.npy"), reader.array("ngram/backoff.npy")
-        found = tuple(Discounts(tuple(d["values"]), d["missing"]) for d in config["discounts"])
-        smoothing = str(config["smoothing"])
-        nodes, contexts = trie.starts[-1], trie.starts[-2]
-        expected = {
-            "word": (trie.word, np.int32, nodes),
-            "first": (trie.first, np.int32, contexts + 1),
-            "suffix": (trie.suffix, np.int32, nodes),
-            "logp": (logp, np.float32, nodes),
-            "backoff": (backoff, np.float32, contexts),
-        }
-        wrong = [n for n, (a, dtype, size) in expected.items() if a.dtype != dtype or a.shape != (size,)]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ModelError(
-            f"{reader.path('ngram/config.json')} does not describe an n-gram model ({error!r}). Train it again."
-        ) from error
-    if wrong:
-        raise ModelError(
-            f"{reader.path(f'ngram/{wrong[0]}.npy')} does not belong to its config.json: it has another length or "
-            "type. Copy the model again or train it again."
-        )
-    return NgramModel(trie, logp, backoff, smoothing=smoothing, discounts=found)
+    return NgramModel(packed.load(reader))
 
 
-def _fixed(array: NDArray[Any], dtype: Any = None) -> NDArray[Any]:
-    """A read-only view of plain array type, so that trained and mapped models share compiled kernels."""
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _fixed(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """A read-only view of plain array type, so that all kinds of lines share compiled kernels."""
     view = np.ascontiguousarray(array, dtype).view(np.ndarray)
     view.flags.writeable = False
     return view

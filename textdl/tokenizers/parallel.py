@@ -5,7 +5,7 @@ forked and the caller's `__main__` is not imported, so it works the same on ever
 any program. Text goes to a process as UTF-8; what comes back is ids in the numbering of that process,
 with the pieces it met for the first time: far less than the pieces themselves.
 
-A text of less than a million characters is tokenized here: starting processes would take longer.
+A text of less than eight million characters is tokenized here: starting processes would take longer.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from textdl.protocols import Tokenizer
 from textdl.storage import saving
 from textdl.tokenizers.base import BaseTokenizer
 
-SMALL = 1_000_000
-"""Characters of text below which no process is started."""
+SMALL = 8_000_000
+"""Characters of text below which no process is started: it would take a second to be of use."""
 _BLOCK = 1 << 17
 """Characters sent to a process at a time."""
 _LONG = 1 << 20
