@@ -76,9 +76,13 @@ def test_stats_of_nothing_and_of_several(run, tmp_path, odd):
     code, out, _ = run("stats", tmp_path / "folder", "--encoding", "gb18030", "--json")
     assert code == 0
     assert list(json.loads(out)["encodings"].values()) == ["GB18030, by the look of it", "ASCII"]
-    code, out, _ = run("stats", tmp_path / "folder" / "b.txt")
+    code, out, err = run("stats", tmp_path / "folder" / "b.txt")
     assert code == 0
     assert "lines\t0\t" in out
+    assert "b.txt is empty: there is no line in it." in err
+    assert "is empty" not in run("stats", odd)[2]
+    code, _, err = run("stats", odd, "--tokenizer", "none", "--tokenizer", "char")
+    assert (code, "none means no tokens, and --tokenizer is also char" in err) == (2, True)
     code, _, err = run("stats", odd, "--tokenizer", "jeiba")
     assert code == 2
     assert "no such tokenizer" in err
@@ -126,6 +130,11 @@ def test_show_and_split_change_text_on_the_way_in(run, odd, tmp_path):
     assert "(by content)" in err
     written = [(tmp_path / "parts" / f"{part}.txt").read_text("utf-8") for part in ("train", "valid", "test")]
     assert sorted("".join(written).split("\n")[:-1]) == ["", "b\u200bc \ue000 锟斤拷", "他走了。", "我也走了。"]
+    (tmp_path / "one.txt").write_text("1\n2\n")
+    code, _, err = run("split", tmp_path / "one.txt", "-o", tmp_path / "ones", "--unit", "stream", "--ratios", "9,0,1")
+    assert code == 0
+    assert err.count("got no line") == 1
+    assert "note: test.txt got no line: the text is too short for it." in err
     code, _, err = run("split", odd, "-o", tmp_path / "more", "--unit", "page")
     assert code == 2
     assert "--unit must be" in err
@@ -147,6 +156,11 @@ def test_pairs(run, tmp_path):
     assert "note: The target, r.txt: 1 character replaced by U+FFFD" in err
     (tmp_path / "nothing.txt").write_bytes(b"\r\n")
     assert "note: The source, nothing.txt: 1 line end" in run("pairs", *[tmp_path / "nothing.txt"] * 2)[2]
+    (tmp_path / "empty.txt").touch()
+    for texts in ([tmp_path / "empty.txt"] * 2, [tmp_path / "empty.txt"]):
+        code, out, err = run("pairs", *texts)
+        assert (code, out) == (1, "")
+        assert "is empty: there is no pair in it." in err
     (tmp_path / "c.txt").write_text("eins\n")
     code, _, err = run("pairs", tmp_path / "a.txt", tmp_path / "c.txt")
     assert code == 1

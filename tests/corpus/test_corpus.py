@@ -5,14 +5,14 @@ import io
 import os
 import sys
 import threading
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textdl.corpus import Ledger, catalog, open_corpora, open_corpus, write_split
+from textdl.corpus import Ledger, catalog, open_corpora, open_corpus, statistics, write_split
 from textdl.corpus.sentences import split_sentences
 from textdl.corpus.split import bounds, split_lines
 from textdl.errors import CorpusError, TextTypeError, UsageError
@@ -253,6 +253,13 @@ def test_a_change_behind_the_first_batch_is_noticed():
         list(begun)
 
 
+@pytest.mark.parametrize(("name", "value"), [("encoding", 5), ("encoding", None), ("field", 3)])
+def test_options_of_another_type(tmp_path, name, value):
+    (tmp_path / "t.parquet").touch()
+    with pytest.raises(TextTypeError, match=rf"^{name}= must be a str.* got {value}"):
+        open_corpus(tmp_path / "t.parquet", **{name: value})
+
+
 def test_long_lines_make_small_batches():
     corpus = open_corpus(["x" * 600_000] * 5)
     assert [len(batch) for batch in corpus.batches()] == [2, 2, 1]
@@ -361,6 +368,14 @@ def test_duplicates_are_dropped_and_counted():
     assert list(open_corpus([]).without_duplicates()) == []
 
 
+def test_blank_lines_are_no_duplicates():
+    lines = ["a", "", "b", "", " ", "a", " ", "\u3000", "\u3000"]
+    corpus = open_corpus(lines).without_duplicates()
+    assert list(corpus) == ["a", "", "b", "", " ", " ", "\u3000", "\u3000"]
+    assert (corpus.ledger.duplicates_dropped, corpus.ledger.blank) == (1, 6)
+    assert statistics.stats(open_corpus(lines)).duplicates == 1
+
+
 def test_sentences():
     text = ["他来了。 我走了！", "", " ", "One line.", "  Mr. Smith left. Why?  "]
     corpus = open_corpus(text)
@@ -390,7 +405,8 @@ def view_of(corpus, view):
 def plainly(lines, view, unit):
     """(lines, dropped lines, sentences added) of a view, in the plainest words."""
     if view == "dedup":
-        return list(dict.fromkeys(lines)), [line for i, line in enumerate(lines) if line in lines[:i]], 0
+        gone = [bool(line.strip()) and line in lines[:i] for i, line in enumerate(lines)]
+        return [line for line, g in zip(lines, gone, strict=True) if not g], list(compress(lines, gone)), 0
     if view == "sentences":
         parts = [split_sentences(line) or [line] for line in lines]
         return list(chain.from_iterable(parts)), [], sum(map(len, parts)) - len(parts)

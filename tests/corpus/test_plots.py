@@ -1,5 +1,8 @@
 """The pictures of a corpus."""
 
+import html
+import re
+
 import pytest
 
 from textdl.corpus import open_corpus, stats
@@ -31,6 +34,12 @@ def test_all_pictures_are_drawn_without_a_warning(tmp_path, chinese):
     svg = plot(tmp_path, "x", found, suffix=".svg")
     assert [path.name for path in svg] == ["lengths.svg", "scripts.svg", "characters.svg"]
     assert "<svg" in svg[0].read_text("utf-8")
+
+
+def test_shares_are_written_as_in_the_table(tmp_path):
+    scripts = plot(tmp_path, "x", stats(open_corpus(["a" * 30_000 + "国" + "1" * 10_000])), suffix=".svg")[1]
+    labels = re.findall(r"<!-- (\S+ %) -->", html.unescape(scripts.read_text("utf-8")))
+    assert labels == ["75.00 %", "25.00 %", "<0.01 %"]
 
 
 def test_other_characters_give_other_pictures(tmp_path):

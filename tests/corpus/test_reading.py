@@ -61,6 +61,7 @@ def test_any_bytes_in_blocks_of_any_size(tmp_path, text, block):
     path = write(tmp_path / "t.txt", text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "_BLOCK", block)
+        patch.setattr(reading, "_wide_by_zeros", lambda _: None)  # which eight such characters can look like
         corpus = open_corpus(path)
         assert list(corpus) == reference(text.encode())
         assert list(corpus) == reference(text.encode())
@@ -219,7 +220,7 @@ def test_zstandard(tmp_path):
     with pa.CompressedOutputStream(str(path), "zstd") as out:
         out.write(b"a\nb\n" * 1000)
     assert read(path) == ["a", "b"] * 1000
-    with pytest.raises(CorpusError, match="damaged or cut off"):
+    with pytest.raises(CorpusError, match=r"damaged or cut off \(.*\)\. Download or compress the file again\."):
         read(write(tmp_path / "cut.zst", path.read_bytes()[:-5]))
 
 
@@ -307,6 +308,92 @@ def test_two_encodings_joined_at_line_1_000_001(tmp_path):
         CorpusError, match=r"line 1,000,001: .*that line is damaged\. Mend it, or read with --errors replace"
     ):
         read(path)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3, 20])
+def test_a_few_joined_lines_are_looked_at(tmp_path, lines):
+    path = write(tmp_path / "t.txt", "好的，\n".encode() * 1000 + "我们在这里。\n".encode("gb18030") * lines)
+    with pytest.raises(CorpusError, match=r"line 1,001: .*from there on it looks like GB18030: files in two encodings"):
+        read(path)
+
+
+def test_what_follows_a_block_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_BLOCK", 10)  # of which the second ends with the damaged line
+    with pytest.raises(CorpusError, match=r"line 2: .*; the rest is UTF-8, so that line is damaged"):
+        read(write(tmp_path / "t.txt", "好的，\n".encode() + b"\xb0\xa1aaaaaaa\n" + "好的，".encode() * 9 + b"\n"))
+
+
+@pytest.mark.parametrize("end", [b"\xe5\xa5", "好\n".encode() + b"\xff"])
+def test_of_a_damaged_end_nothing_is_said_on_the_rest(tmp_path, end):
+    path = write(tmp_path / "t.txt", "好的，\n".encode() * 9 + end)
+    with pytest.raises(
+        CorpusError, match=r"; up to there it is UTF-8, so that line is damaged\. Mend it, or read with"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize("text", [CHINESE, "plain\n" * 9 + "Á Í à ”\n" * 3, "é\n" * 30 + "Á Í ”\n"])
+def test_utf8_read_as_cp1252(tmp_path, text):
+    path = write(tmp_path / "t.txt", text)
+    with pytest.raises(CorpusError, match=r"not CP1252 .*; it looks like UTF-8\. Rerun with --encoding utf-8"):
+        read(path, encoding="cp1252")
+    path = write(tmp_path / "t.txt", "é\n".encode("cp1252") * 30 + "Á\n".encode())
+    with pytest.raises(CorpusError, match=r"up to there it is CP1252, from there on it looks like UTF-8"):
+        read(path, encoding="cp1252")
+    path = write(tmp_path / "t.txt", "é\n".encode("cp1252") * 30 + b"\x81\n" + "é\n".encode("cp1252") * 30)
+    with pytest.raises(CorpusError, match=r"the rest is CP1252, so that line is damaged"):
+        read(path, encoding="cp1252")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["one\ntwo\n", "no line end", "A short English line", CHINESE])
+def test_wide_encodings_without_a_mark_however_short(tmp_path, encoding, text):
+    path = write(tmp_path / "t.txt", text.encode(encoding))
+    with pytest.raises(
+        CorpusError,
+        match=rf"looks like {encoding.upper()} without a byte-order mark\. Rerun with --encoding {encoding} ",
+    ):
+        read(path)
+    assert read(path, encoding=encoding) == text.removesuffix("\n").split("\n")
+    wrong = encoding[:-2] + ("be" if encoding.endswith("le") else "le")
+    if text != CHINESE:
+        with pytest.raises(CorpusError, match=rf"not {wrong.upper()}: .* is 0, as in {encoding.upper()}\. Rerun"):
+            read(path, encoding=wrong)
+
+
+@pytest.mark.parametrize("encoding", ["utf-32-le", "utf-32-be"])
+def test_utf32_of_what_is_valid_utf8(tmp_path, encoding):
+    with pytest.raises(CorpusError, match=f"half of every four bytes is 0; it looks like {encoding.upper()}"):
+        read(write(tmp_path / "t.txt", "Это русский\n".encode(encoding)))
+
+
+def test_some_bytes_of_zero_are_text(tmp_path):
+    for text in ("a\0b\0c", "a\0bc\0de\0", "\0" * 12, "a\0\0b\0\0c\0\0"):
+        assert read(write(tmp_path / "t.txt", text)) == [text]
+
+
+def test_surrogates_in_utf8(tmp_path):
+    half = "\ud83d".encode("utf-8", "surrogatepass")
+    both = "\ud83d\ude00".encode("utf-8", "surrogatepass")
+    for data, message in (
+        (both, r"two halves of a surrogate pair .* is CESU-8 .*\(uconv -f CESU-8 -t UTF-8\), or read with --errors"),
+        (half, r"that is a lone surrogate, .* cut in two\. Mend the line, or read with --errors replace"),
+    ):
+        path = write(tmp_path / "t.txt", CHINESE.encode() + "好的 ".encode() + data + b"!\n" + CHINESE.encode())
+        with pytest.raises(CorpusError, match=r"line 21: not UTF-8 \(byte 0xed at column 4\); " + message):
+            read(path)
+    path = write(tmp_path / "t.txt", both + "我们在这里。".encode("gb18030"))
+    with pytest.raises(CorpusError, match=r"line 1: .*; it looks like GB18030"):
+        read(path)
+
+
+def test_many_private_characters_are_noted(tmp_path):
+    path = write(tmp_path / "t.txt", ("文" * 100 + "\ue000\ue001\n").encode("gb18030"))
+    (note,) = open_corpus(path, encoding="gb18030").read().notes
+    assert "read as GB18030, as asked, and 1.96 % of the characters beyond ASCII are private ones" in note
+    write(path, ("文" * 100 + "a" * 900 + "\ue000\n").encode("gb18030"))
+    assert open_corpus(path, encoding="gb18030").read().notes == []
+    assert open_corpus(write(path, "\ue000\n" * 9)).read().notes == []
 
 
 def test_a_late_first_letter_beyond_ascii(tmp_path):

@@ -52,8 +52,9 @@ def test_what_is_written_reads_back_as_the_same_lines(tmp_path_factory, lines, b
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "_BATCH", batch)
         write_split(text, directory, (1, 1))
-    assert [line for part in ("train", "valid") for line in open_corpus(directory / f"{part}.txt")] == list(text)
-    (ending,) = [sum(line.endswith("\r") for line in text)]
+        wanted = list(text)
+    assert [line for part in ("train", "valid") for line in open_corpus(directory / f"{part}.txt")] == wanted
+    ending = sum(line.endswith("\r") for line in wanted)
     assert [note.startswith(f"{ending} line") for note in text.ledger.notes] == [True] * (ending > 0)
 
 
@@ -64,7 +65,9 @@ def test_carriage_returns_and_marks_of_records_are_kept_and_said(tmp_path):
     write_split(text, tmp_path / "parts", (1, 0))
     assert (tmp_path / "parts" / "train.txt").read_bytes() == "\ufeff\ufeffa\nb\r\r\nc\r\r\n".encode()
     assert list(open_corpus(tmp_path / "parts" / "train.txt")) == ["\ufeffa", "b\r", "c\r"]
-    assert any(r"2 lines with a carriage return at the end written with the line end \r\n" in n for n in text.ledger.notes)
+    assert any(
+        r"2 lines with a carriage return at the end written with the line end \r\n" in n for n in text.ledger.notes
+    )
 
 
 def test_nothing_is_overwritten_and_nothing_left_behind(tmp_path):

@@ -59,7 +59,10 @@ def test_a_malformed_line_is_named(line):
         (b"abc\n" + "上海".encode("gb18030"), "line 2.*looks like GB18030.*iconv -f GB18030"),
         ("上海".encode("gb18030"), r"line 1.*iconv -f GB18030 -t UTF-8 'my words\.txt' > 'utf8-my words\.txt'`"),
         (b"abc\n\xe4\xb8\x8a\xff\n", r"line 2.*there is the byte 0xff\. Mend that line, or"),
-        ("上海 5\n".encode() + b"\xe4\xb8\n", r"line 2.*there is the byte 0xe4\. Mend that line, or"),  # GB18030 as well
+        (
+            "上海 5\n".encode() + b"\xe4\xb8\n",
+            r"line 2.*there is the byte 0xe4\. Mend that line, or",
+        ),  # GB18030 as well
     ],
 )
 def test_another_encoding_is_named(data, message):
@@ -71,7 +74,8 @@ def test_another_encoding_is_named(data, message):
 def test_a_word_of_a_thousand_characters_is_the_longest():
     assert parse(("中" * 1000 + " 5").encode(), "u.txt") == [Entry(1, "中" * 1000, 5)]
     with pytest.raises(
-        CorpusError, match=r"u\.txt, line 2: expected a word of at most 1,000 characters, got one of 100,000, '中+'\.\.\. Put"
+        CorpusError,
+        match=r"u\.txt, line 2: expected a word of at most 1,000 characters, got one of 100,000, '中+'\.\.\. Put",
     ):
         parse(("上海\n" + "中" * 100_000 + " 5").encode(), "u.txt")
 

@@ -11,7 +11,7 @@ import typer
 
 from textdl.cli.options import Corpora, CorpusOptions, JsonFlag, Quiet, TextOptions, spread
 from textdl.cli.output import TerminalRun, say, table, write_json
-from textdl.errors import UsageError
+from textdl.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from textdl.corpus import Corpus
@@ -82,6 +82,9 @@ def stats(
     """Lines, characters, duplicates, what is strange, and what tokenizers make of it."""
     from textdl import corpus as corpora
 
+    others = ", ".join(spec for spec in tokenizer or () if spec != "none")
+    if others and "none" in (tokenizer or ()):
+        raise UsageError(f"--tokenizer none means no tokens, and --tokenizer is also {others}; give one or the other")
     run = TerminalRun(quiet=quiet)
     text = reading.open(corpus)
     if plot is not None:
@@ -111,6 +114,8 @@ def stats(
     if not quiet:
         for sentence in text.ledger.sentences():
             say(sentence)
+        if not found.lines:
+            say(f"{text.name} is empty: there is no line in it.")
         if pictures:
             say(f"Pictures: {', '.join(path.name for path in pictures)} in {plot}")
     return 0
@@ -122,7 +127,7 @@ def _tokens(text: Corpus, specs: list[str] | None, characters: int, run: Termina
     from textdl.encoding import encode_corpus
     from textdl.preparation import automatic
 
-    if not characters or specs == ["none"]:
+    if not characters or "none" in (specs or ()):
         return []
     wanted = [automatic(text) if spec == "auto" else spec for spec in specs or ["auto", "char"]]
     found = []
@@ -145,11 +150,9 @@ def _encodings(text: Corpus) -> dict[str, str]:
 
 
 def _tell(found: Statistics, tokens: list[TokenStatistics], encodings: dict[str, str]) -> None:
+    from textdl.corpus.ledger import percent
     from textdl.corpus.oddities import KINDS
     from textdl.vocabulary import escape
-
-    def percent(number: int, total: int) -> str:
-        return "<0.01 %" if 0 < number < total / 20_000 else f"{100 * number / total:.2f} %" if total else ""
 
     kinds = dict.fromkeys(encodings.values())
     rows: list[list[object]] = [
@@ -243,7 +246,11 @@ def split(
     ratios: Annotated[str, typer.Option("--ratios", metavar="N,N,N", help="Shares of the parts.")] = "8,1,1",
     unit: Annotated[
         str | None,
-        typer.Option("--unit", help="line: by content, duplicates stay together; stream: contiguous blocks."),
+        typer.Option(
+            "--unit",
+            help="line: by content, duplicates stay together; stream: contiguous blocks. Left out: as the corpus is (files: "
+            "line).",
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> int:
@@ -265,6 +272,9 @@ def split(
             say(sentence)
         how = "by content" if text.unit == "line" else "in contiguous blocks"
         say(", ".join(f"{part}.txt {lines:,} lines" for part, lines in counts.items()) + f" ({how}) in {output}")
+        for (part, lines), share in zip(counts.items(), shares, strict=True):
+            if not lines and share:
+                say(f"note: {part}.txt got no line: the text is too short for it. Give more text, or another --ratios.")
     return 0
 
 
@@ -303,6 +313,8 @@ def pairs(
         text = source if Path(source).is_file() else reading.open([source])
         found = open_pairs(text, encoding=reading.encoding, errors=reading.errors, columns=numbers, max_ratio=limit)
     ledger = found.read()
+    if not ledger.read:
+        raise CorpusError(f"{found.name} is empty: there is no pair in it. Give texts with at least one line.")
     if json:
         write_json({"pairs": found.name, **ledger.to_dict(), "fingerprint": found.fingerprint}, "-")
         return 0

@@ -110,7 +110,9 @@ class TextOptions:
 class CorpusOptions(TextOptions):
     """The same for commands that train on text or take it apart: it may also be changed on the way in."""
 
-    dedup: Annotated[bool, typer.Option("--dedup", help="Drop lines that are the same as an earlier one.")] = False
+    dedup: Annotated[
+        bool, typer.Option("--dedup", help="Drop lines that are the same as an earlier one; blank ones stay.")
+    ] = False
     split_sentences: Annotated[
         bool, typer.Option("--split-sentences", help="Cut lines into sentences (Chinese and English).")
     ] = False

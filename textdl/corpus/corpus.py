@@ -172,7 +172,7 @@ class Corpus:
         return parts
 
     def without_duplicates(self) -> Corpus:
-        """Each line once, where it first occurs; the ledger counts the others.
+        """Each line once, where it first occurs; the ledger counts the others. Blank lines (empty or white space) all stay.
 
         Reads the text once more to find them, in bounded memory: a bit a line, besides 100 MB or so.
         """
@@ -224,7 +224,8 @@ def open_corpus(
     Raises:
         UsageError: a str that is neither a path nor a pattern nor a name, an unknown encoding, field or split.
         CorpusError: a data set cannot be had.
-        TextTypeError: not text: bytes, a number, a generator without `spool`, items that are not str.
+        TextTypeError: not text: bytes, a number, a generator without `spool`, items that are not str; or an
+            encoding or field that is no str.
     """
     corpus = _open(source, _reading(encoding, errors, field, streaming, spool))
     return corpus if split is None else corpus.split(split)
@@ -257,6 +258,10 @@ def open_corpora(
 
 def _reading(encoding: str, errors: str, field: str | None, streaming: bool, spool: bool = False) -> _Reading:
     check_encoding(encoding)
+    if not isinstance(field, str | None):
+        raise TextTypeError(
+            f'field= must be a str, the name of a field such as "text" or its number "1"; got {field!r}'
+        )
     if field is not None and not field.strip():
         raise UsageError("--field (field=) is empty. Give the name of the field that holds the text.")
     return _Reading(encoding, check_errors(errors), field, streaming, spool)

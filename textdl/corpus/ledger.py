@@ -43,7 +43,7 @@ class Ledger:
     nuls: int = 0
     """U+0000, kept as text."""
     duplicates_dropped: int = 0
-    """Lines left out because an earlier one is the same."""
+    """Lines left out because an earlier one is the same; never blank ones."""
     duplicate_characters: int = 0
     """Characters of the lines left out."""
     lines_split: int = 0
@@ -157,3 +157,8 @@ def quantity(number: int | None, noun: str) -> str:
     """`1 line`, `2,000 lines`; None is none."""
     number = number or 0
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def percent(number: int, total: int) -> str:
+    """`12.50 %`, `<0.01 %`; nothing of nothing."""
+    return "<0.01 %" if 0 < number < total / 20_000 else f"{100 * number / total:.2f} %" if total else ""

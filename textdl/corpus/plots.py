@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from textdl.corpus.ledger import percent
 from textdl.corpus.statistics import Statistics, TokenStatistics
 from textdl.errors import UsageError
 from textdl.figures import Drawing, drawing
@@ -72,11 +73,12 @@ def _lengths(draw: Drawing, statistics: Statistics) -> Any:
 
 
 def _scripts(draw: Drawing, statistics: Statistics) -> Any:
-    shares = [(kind, number / statistics.characters) for kind, number in statistics.scripts.items() if number]
+    shares = [(kind, number) for kind, number in statistics.scripts.items() if number]
+    total = statistics.characters
     figure = draw.figure(height=1.5 + 0.3 * len(shares))
     axes = figure.add_subplot(title="kinds of characters", xlabel="% of all characters")
-    drawn = axes.barh(range(len(shares)), [100 * share for _, share in shares], color=_BAR)
-    axes.bar_label(drawn, [f"{100 * share:.2g} %" for _, share in shares], padding=3)
+    drawn = axes.barh(range(len(shares)), [100 * number / total for _, number in shares], color=_BAR)
+    axes.bar_label(drawn, [percent(number, total) for _, number in shares], padding=3)
     axes.set_yticks(range(len(shares)), [kind for kind, _ in shares])
     axes.invert_yaxis()
     axes.margins(x=0.12)

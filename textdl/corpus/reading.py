@@ -18,18 +18,22 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, cast, get_args
 
-from textdl.corpus.ledger import Ledger
-from textdl.errors import CorpusError, UsageError
+from textdl.corpus.ledger import Ledger, percent
+from textdl.errors import CorpusError, TextTypeError, UsageError
 
 Errors = Literal["strict", "replace"]
 
 _BLOCK = 1 << 20
+_SAMPLE = 1 << 14
+"""Characters of a block that are looked at for private ones."""
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
 COMPRESSIONS = {
     ".gz": b"\x1f\x8b\x08",
     ".bz2": b"BZh",
@@ -60,7 +64,10 @@ def check_encoding(encoding: str) -> str:
 
     Raises:
         UsageError: Python knows no such text encoding.
+        TextTypeError: it is no str.
     """
+    if not isinstance(encoding, str):
+        raise TextTypeError(f'encoding= must be a str such as "gb18030", got {encoding!r}')
     try:
         info = codecs.lookup(encoding)
         "".encode(encoding)  # refuses base64, rot13 and the like, which are codecs but not of text
@@ -145,12 +152,18 @@ def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
         with _open(path, name) as file:
             yield file
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise CorpusError(
-            f"{name}: the compressed data is damaged or cut off ({error}). Download or compress the file again."
-        ) from error
+        raise _damaged(name, error) from error
     except OSError as error:
-        what = "the compressed data is damaged or cut off" if is_compressed(path) else "cannot be read"
-        raise CorpusError(f"{name}: {what} ({error.strerror or error}).") from error
+        if is_compressed(path):
+            raise _damaged(name, error) from error
+        raise CorpusError(f"{name}: cannot be read ({error.strerror or error}).") from error
+
+
+def _damaged(name: str, error: Exception) -> CorpusError:
+    told = str(getattr(error, "strerror", None) or error).rstrip(".")
+    return CorpusError(
+        f"{name}: the compressed data is damaged or cut off ({told}). Download or compress the file again."
+    )
 
 
 def is_compressed(path: Path) -> bool:
@@ -251,7 +264,9 @@ def _lines(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger: Le
     transcoded = "\n".encode(encoding) != b"\n"
     source = _transcode(file, name, encoding, errors, ledger) if transcoded else _raw(file)
     codec = "utf-8" if transcoded else encoding
-    for block in _blocks(source):
+    blocks = _blocks(source)
+    private = beyond = 0  # characters of samples
+    for block in blocks:
         if not done:
             _check_text(block, name, codec, ledger)
         ended = block.endswith(b"\n")
@@ -261,6 +276,7 @@ def _lines(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger: Le
             text = block.decode(codec)
         except UnicodeDecodeError as error:
             if errors == "strict":
+                block += b"\n" * ended + next(blocks, b"")  # what follows tells what is wrong
                 raise _not_decodable(block, error.start, name, codec, done, before) from None
             text = replace_stand_ins(block.decode(codec, STAND_IN), ledger)
         block.clear()  # the generator it came from still holds it
@@ -269,7 +285,12 @@ def _lines(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger: Le
             ledger.boms += 1
             if not text and not ended:
                 return
-        before = before or not text.isascii()
+        if not text.isascii():
+            before = True
+            if encoding != "utf-8":
+                sample = text[:_SAMPLE]
+                private += len(_PRIVATE.findall(sample))
+                beyond += len(sample) - len(sample.encode("ascii", "ignore"))
         if "\r" in text:
             if "\r\n" in text:
                 ledger.crlf += text.count("\r\n")
@@ -284,6 +305,11 @@ def _lines(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger: Le
         done += len(lines)
         yield lines
         lines = []
+    if private > beyond / 100:
+        ledger.notes.append(
+            f"{name} is read as {encoding.upper()}, as asked, and {percent(private, beyond)} of the characters beyond ASCII are "
+            "private ones, without a meaning outside one font. Is --encoding (encoding=) right?"
+        )
     if done == 1 and returns > 1:
         ledger.notes.append(
             f"{name} is one line: it has no line feed but {returns:,} carriage returns, the line ends of old Macs. "
@@ -332,6 +358,11 @@ def _transcode(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger
         raise CorpusError(
             f"{name}: not {encoding.upper()}: there is no byte of 0, and it reads as UTF-8. Leave out --encoding {encoding}."
         )
+    wide = None if marked else _wide_by_zeros(data[:4096])
+    if wide is not None and not wide.startswith(encoding):
+        raise CorpusError(
+            f"{name}: not {encoding.upper()}: {_ZEROS[wide][2]} is 0, as in {wide.upper()}. {_rerun(wide)}"
+        )
     if not marked and data and encoding in _MARKS:
         wide = _wide(data[:4096]) or f"{encoding}-le"
         raise CorpusError(f"{name}: {encoding.upper()} without a byte-order mark. {_rerun(wide)}")
@@ -355,6 +386,7 @@ def _transcode(file: IO[bytes], name: str, encoding: str, errors: Errors, ledger
 def _not_decodable(block: bytearray, at: int, name: str, encoding: str, lines_before: int, before: bool) -> CorpusError:
     """What to say of the byte at `at`. What follows it decides whether a line is damaged or the encoding another.
 
+    block: what was decoded, and a block more of what follows.
     before: whether characters beyond ASCII came before this block.
     """
     line = lines_before + block.count(b"\n", 0, at) + 1
@@ -365,17 +397,26 @@ def _not_decodable(block: bytearray, at: int, name: str, encoding: str, lines_be
         return CorpusError(f"{what}; it looks like {wide.upper()} without a byte-order mark. {_rerun(wide)}")
     if lines_before == 0 and _looks_binary(block):
         return CorpusError(f"{what}; it looks like a binary file, not text. Give a text file.")
-    after = bytes(block[begin : begin + (1 << 16)])
+    if encoding == "utf-8" and (said := _surrogate(block, at, begin)):
+        return CorpusError(f"{what}; {said}, or read with {REPLACE}.")
+    start = max(begin, at - (1 << 15))
+    after = bytes(block[start : start + (1 << 16)])
+    if start + len(after) < len(block):
+        after = after[: after.rfind(b"\n", at - start) + 1] or after
     before = before or not block[:begin].isascii()
+    guess = guess_encoding(after, encoding)
+    if guess == "utf-8" and not block[:begin].isascii():
+        before = not _decodes_but_for_its_end(bytes(block[: min(begin, 1 << 16)]))
     lines = [part for part in after.split(b"\n")[:1000] if not part.isascii()]
     wrong = sum(not _decodes(part, encoding) for part in lines)
     mostly_right = 2 * wrong < len(lines) if len(lines) > 1 else False
     good, bad = _beyond_ascii(after)
-    if mostly_right or (encoding == "utf-8" and good > 10 * bad) or (before and wrong < 3):
-        return CorpusError(
-            f"{what}; the rest is {encoding.upper()}, so that line is damaged. Mend it, or read with {REPLACE}."
-        )
-    guess = guess_encoding(after, encoding)
+    damaged = f"so that line is damaged. Mend it, or read with {REPLACE}."
+    if guess != "utf-8" and (mostly_right or (encoding == "utf-8" and good > 10 * bad)):
+        return CorpusError(f"{what}; the rest is {encoding.upper()}, {damaged}")
+    cut_off = encoding == "utf-8" and _decodes_but_for_its_end(bytes(block[at:]))
+    if before and wrong < 3 and (guess is None or cut_off or (encoding == "utf-8" and good >= bad)):
+        return CorpusError(f"{what}; up to there it is {encoding.upper()}, {damaged}")
     if guess is not None and before:
         return CorpusError(
             f"{what}; up to there it is {encoding.upper()}, from there on it looks like {guess.upper()}: files in two "
@@ -384,13 +425,33 @@ def _not_decodable(block: bytearray, at: int, name: str, encoding: str, lines_be
     if guess is not None:
         return CorpusError(f"{what}; it looks like {guess.upper()}. {_rerun(guess)}")
     if encoding == "utf-8" and bad < 3:
-        return CorpusError(
-            f"{what}; the rest is {encoding.upper()}, so that line is damaged. Mend it, or read with {REPLACE}."
-        )
+        return CorpusError(f"{what}; the rest is {encoding.upper()}, {damaged}")
     return CorpusError(
         f"{what}. Rerun with --encoding (in Python encoding=) and the encoding it is in: gb18030, big5, shift_jis, "
         f"cp1252, ...; or read with {REPLACE}."
     )
+
+
+def _surrogate(block: bytearray, at: int, begin: int) -> str:
+    """What to say of half a surrogate pair that was written as UTF-8, in a line that is UTF-8 otherwise; else nothing."""
+    line = bytes(block[begin:]).partition(b"\n")[0]
+    half = line[at - begin :]
+    if not _HALF.match(half):
+        return ""
+    try:
+        line.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return ""
+    if _BOTH_HALVES.match(half):
+        return (
+            "two halves of a surrogate pair stand for one character, which is CESU-8 (some Java and database programs write "
+            "it), not UTF-8. Convert the file (uconv -f CESU-8 -t UTF-8)"
+        )
+    return "that is a lone surrogate, which is no character: a surrogate pair was cut in two. Mend the line"
+
+
+_HALF = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_BOTH_HALVES = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
 
 
 def _rerun(encoding: str) -> str:
@@ -425,13 +486,10 @@ def _check_text(block: bytearray, name: str, encoding: str, ledger: Ledger) -> N
     ):  # fmt: skip
         if head.startswith(mark):
             raise CorpusError(f"{name}: not UTF-8: it begins with the byte-order mark of {utf.upper()}. {_rerun(utf)}")
-    if len(head) >= 64:
-        even, odd = (head[i::2].count(0) / (len(head) / 2) for i in (0, 1))
-        if max(even, odd) > 0.7 and min(even, odd) < 0.1:
-            utf = "utf-16-le" if odd > even else "utf-16-be"
-            raise CorpusError(
-                f"{name}: every other byte is 0; it looks like {utf.upper()} without a byte-order mark. {_rerun(utf)}"
-            )
+    if wide := _wide_by_zeros(head):
+        raise CorpusError(
+            f"{name}: {_ZEROS[wide][2]} is 0; it looks like {wide.upper()} without a byte-order mark. {_rerun(wide)}"
+        )
 
 
 def _decodes_but_for_its_end(data: bytes) -> bool:
@@ -449,10 +507,32 @@ def _looks_binary(block: bytes | bytearray) -> bool:
     return controls > len(head) / 20
 
 
+_ZEROS = {
+    "utf-32-le": ((2, 3), (0,), "the second half of every four bytes"),
+    "utf-32-be": ((0, 1), (3,), "the first half of every four bytes"),
+    "utf-16-le": ((1, 3), (0, 2), "every other byte"),
+    "utf-16-be": ((0, 2), (1, 3), "every other byte"),
+}
+"""Which of four bytes are mostly 0, which are nearly never, and that in words."""
+
+
+def _wide_by_zeros(head: bytes) -> str | None:
+    """UTF-32 without a mark, and UTF-16 that is mostly ASCII, where the beginning of a file is that; of 8 bytes or more."""
+    if len(head) < 8:
+        return None
+    shares = [head[i::4].count(0) / len(head[i::4]) for i in range(4)]
+    for encoding, (zero, filled, _) in _ZEROS.items():
+        if all(shares[i] > 0.7 for i in zero) and all(shares[i] < 0.1 for i in filled):
+            return encoding
+    return None
+
+
 def _wide(head: bytes) -> str | None:
-    """UTF-16 without a mark, where the beginning of a file is that: Chinese lines have a byte of 0 at their ends only."""
+    """The same and UTF-16 of any text: Chinese lines have a byte of 0 at their ends only."""
     if b"\0" not in head:
         return None
+    if found := _wide_by_zeros(head):
+        return found
     for encoding in ("utf-16-le", "utf-16-be"):
         text = head[: len(head) // 2 * 2].decode(encoding, "replace")
         if sum(c < "\x7f" or c in _HAN_OR_MARK or c in _KANA or c in _HANGUL for c in text) > 0.9 * len(text):

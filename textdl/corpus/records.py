@@ -21,6 +21,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -118,7 +119,10 @@ def choose_field(columns: Mapping[str, str], name: str, ledger: Ledger) -> str:
     if len(strings) == 1:
         candidates.append(strings[0])
     if not candidates:
+        binary = [column for column, kind in columns.items() if kind == "binary"]
         what = "which field is the text is not clear" if strings else "no field holds text"
+        if binary and not strings:
+            what += f", but {_names(binary)} {'is' if len(binary) == 1 else 'are'} binary: bytes, which may be text in UTF-8"
         raise UsageError(f"{name}: {what}. It has {_listed(columns)}. {_GIVE_FIELD}")
     chosen = candidates[0]
     if len(columns) > 1:
@@ -195,7 +199,7 @@ def _jsonl(
             else:
                 text = record
             if type(text) is not str:
-                raise _not_text(record, field, text, f"{name}, line {number:,}")
+                raise _not_text(record, field, text, f"{name}, line {number:,}", found)
             found = True
             if "\\u" in line:
                 text = replace_surrogates(text, f"{name}, line {number:,}", errors, ledger)
@@ -226,7 +230,10 @@ def _parse(decoder: json.JSONDecoder, line: str, where: str) -> Any:
     except RecursionError as error:
         raise CorpusError(f"{where}: JSON nested too deeply to be read. Leave that record out.") from error
     except ValueError as error:  # a number of more digits than Python reads
-        raise CorpusError(f"{where}: not JSON that can be read ({error}). Leave that record out.") from error
+        raise CorpusError(
+            f"{where}: a number of more than {sys.get_int_max_str_digits():,} digits, which is not read. Make it a string "
+            "or leave that record out."
+        ) from error
 
 
 def _columns(decoder: json.JSONDecoder, lines: Sequence[str]) -> dict[str, str]:
@@ -277,13 +284,19 @@ def _nested(record: dict[str, Any], field: str, where: str) -> tuple[Any, bool]:
     return value, True
 
 
-def _not_text(record: object, field: str | None, text: object, where: str) -> CorpusError:
+def _not_text(record: object, field: str | None, text: object, where: str, found: bool) -> CorpusError:
+    """found: whether a record before has text in the field."""
     if not isinstance(record, dict):
         return CorpusError(
             f"{where}: a {_kind(record)}, where an object with a field of text, or a string, is expected."
         )
-    hint = f" It has {_listed(_flat(record))}. {_GIVE_FIELD}"
-    return CorpusError(f"{where}: the field {field!r} is a {_kind(text)}, not a str.{hint}")
+    what = f"{where}: the field {field!r} is a {_kind(text)}, not a str."
+    if found:
+        return CorpusError(
+            f"{what} In the records before it is text, so make it a string there, or leave that record out; --errors is for "
+            "characters and does not help."
+        )
+    return CorpusError(f"{what} It has {_listed(_flat(record))}. {_GIVE_FIELD}")
 
 
 def _check_unique(line: str, field: str, where: str) -> None:

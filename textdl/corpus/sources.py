@@ -352,7 +352,7 @@ class Block(View):
 
 
 class Distinct(View):
-    """Each line of a corpus once, where it first occurs; the ledger counts the others.
+    """Each line of a corpus once, where it first occurs, and all blank lines; the ledger counts the others.
 
     Which lines are repeated is found out once, in bounded memory; that is a bit for each.
     """
@@ -375,7 +375,7 @@ class Distinct(View):
             repeated = np.unpackbits(bits[at >> 3 : (end + 7) >> 3])[at & 7 :][: len(batch)].astype(bool)
             at = end
             if repeated.any():
-                marks = repeated.tolist()
+                marks = [mark and bool(line.strip()) for mark, line in zip(repeated.tolist(), batch, strict=True)]
                 dropped = list(compress(batch, marks))
                 ledger.duplicates_dropped += len(dropped)
                 ledger.duplicate_characters += sum(map(len, dropped))
