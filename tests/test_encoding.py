@@ -53,16 +53,17 @@ def test_segments_and_processes_change_nothing(large, monkeypatch, spec, process
     same(encoding.encode_corpus(open_corpus(LINES), tokenizer, processes=processes), LINES, tokenizer)
 
 
+@pytest.mark.parametrize("spec", ["char", "word,digits=each"])
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_long_line_is_one_line(large, monkeypatch, processes):
+def test_a_long_line_is_one_line(large, monkeypatch, processes, spec):
     monkeypatch.setattr(parallel, "SMALL", 10)
     monkeypatch.setattr(parallel, "_BLOCK", 8)
     monkeypatch.setattr(parallel, "_LONG", 9)
     monkeypatch.setattr(parallel.Numbering, "MOST", 4)
     lines = ["abc", "a long line of nineteen parts", "", "b", "123456789", "1234567890" * 5, "x"]
-    tokenizer = create("char")
+    tokenizer = create(spec)
     same(encoding.encode_corpus(open_corpus(lines), tokenizer, processes=processes), lines, tokenizer)
-    assert list(parallel.encode_lines(tokenizer, lines, processes=2)) == [list(line) for line in lines]
+    assert list(parallel.encode_lines(tokenizer, lines, processes=2)) == [tokenizer.encode(line) for line in lines]
 
 
 @given(st.lists(st.text(st.sampled_from("ab我c\t\r\\▁<s>\u2028 xyz"), max_size=12), min_size=1, max_size=20))

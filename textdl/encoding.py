@@ -136,10 +136,12 @@ def _versions() -> str:
 def _digested(text: Corpus, digest: hashlib._Hash) -> Iterator[list[str]]:
     """The text on its way to be tokenized, and what its fingerprint would be: the key it is kept under."""
     for batch in text.batches():
-        for line in batch:
-            for start in range(0, len(line), _CHUNK):
-                digest.update(line[start : start + _CHUNK].encode())
-            digest.update(b"\n")
+        if len(batch) > 1:
+            digest.update("\n".join(batch).encode())
+        else:  # it may be very long
+            for start in range(0, len(batch[0]), _CHUNK):
+                digest.update(batch[0][start : start + _CHUNK].encode())
+        digest.update(b"\n")
         yield batch
 
 

@@ -59,7 +59,7 @@ def test_a_numbering_that_grows_too_large_begins_anew(small, monkeypatch):
 
 
 def test_an_error_of_a_worker_is_the_callers(small):
-    tokenizer = create("char")
+    tokenizer = create("word")
     tokenizer.__dict__["fingerprint"] = "of another version"
     with pytest.raises(ModelError, match="does not reproduce"):
         list(parallel.encode_lines(tokenizer, ["北京" * 30] * 10, processes=2))
@@ -79,7 +79,7 @@ def test_a_worker_that_is_killed_is_said(small):
     parallel_worker, parallel._Worker = parallel._Worker, Killed
     try:
         with pytest.raises(TextdlError, match=r"a tokenizing process ended \(signal 9\)"):
-            list(parallel.encode_lines(create("char"), ["x" * 200] * 10, processes=2))
+            list(parallel.encode_lines(create("word"), ["x" * 200] * 10, processes=2))
     finally:
         parallel._Worker = parallel_worker
 
@@ -87,8 +87,8 @@ def test_a_worker_that_is_killed_is_said(small):
 def test_a_caller_that_stops_early_stops_the_processes(small, monkeypatch):
     started = []
     monkeypatch.setattr(parallel._Worker, "__init__", _recording(parallel._Worker.__init__, started))
-    lines = parallel.encode_lines(create("char"), (f"line {i}" for i in range(10**9)), processes=2)
-    assert next(lines) == list("line 0")
+    lines = parallel.encode_lines(create("word"), (f"line {i}" for i in range(10**9)), processes=2)
+    assert next(lines) == ["line", "0"]
     assert [worker._process.poll() for worker in started] == [None, None]
     lines.close()
     assert all(worker._process.poll() is not None for worker in started)
@@ -106,12 +106,12 @@ def test_files_of_the_working_directory_are_no_modules(small, tmp_path, monkeypa
     for name in ("queue.py", "statistics.py", "textdl.py"):
         (tmp_path / name).write_text("print('mine')\nraise SystemExit('mine')\n")
     monkeypatch.chdir(tmp_path)
-    assert list(parallel.encode_lines(create("char"), ["ab" * 100] * 5, processes=2)) == [list("ab" * 100)] * 5
+    assert list(parallel.encode_lines(create("word"), ["ab" * 100] * 5, processes=2)) == [["ab" * 100]] * 5
 
 
 def test_a_line_feed_inside_a_line_is_refused(small):
     with pytest.raises(UsageError, match="a line feed inside"):
-        list(parallel.encode_lines(create("char"), ["a\nb" * 50] * 9, processes=2))
+        list(parallel.encode_lines(create("word"), ["a\nb" * 50] * 9, processes=2))
 
 
 def test_errors_of_the_text_reach_the_caller(small):
@@ -120,4 +120,4 @@ def test_errors_of_the_text_reach_the_caller(small):
         raise UsageError("the text ended badly")
 
     with pytest.raises(UsageError, match="ended badly"):
-        list(parallel.encode_lines(create("char"), lines(), processes=2))
+        list(parallel.encode_lines(create("word"), lines(), processes=2))

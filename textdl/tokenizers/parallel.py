@@ -72,34 +72,53 @@ class Numbering(dict[str, int]):
     def __init__(self) -> None:
         super().__init__()
         self.pieces: list[str] = []
+        self._of_code_point: NDArray[np.int32] | None = None
 
     def __missing__(self, piece: str) -> int:
         self[piece] = number = len(self)
         self.pieces.append(piece)
         return number
 
-    def block(self, tokenizer: Tokenizer, lines: Sequence[str]) -> tuple[bool, list[str], NDArray[Any], NDArray[Any]]:
-        """(fresh, new, ids, lengths) of some lines."""
+    def _begin(self) -> tuple[bool, int]:
+        """Begin anew where there are too many. Whether that was done, and how many pieces are known."""
         fresh = len(self) > self.MOST
         if fresh:
             self.clear()
             self.pieces.clear()
-        known = len(self)
-        pieces = list(tokenizer.encode_lines(lines))
-        lengths = np.fromiter(map(len, pieces), np.int64, len(lines))
-        ids = np.fromiter(map(self.__getitem__, chain.from_iterable(pieces)), np.int32, int(lengths.sum()))
+            self._of_code_point = None
+        return fresh, len(self)
+
+    def block(self, tokenizer: Tokenizer, lines: Sequence[str]) -> tuple[bool, list[str], NDArray[Any], NDArray[Any]]:
+        """(fresh, new, ids, lengths) of some lines."""
+        fresh, known = self._begin()
+        if tokenizer.single_code_points:
+            lines = list(map(tokenizer.normalized, lines))
+            ids = self._code_points("".join(lines))
+            lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+        else:
+            pieces = list(tokenizer.encode_lines(lines))
+            lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
+            ids = np.fromiter(map(self.__getitem__, chain.from_iterable(pieces)), np.int32, int(lengths.sum()))
         return fresh, self.pieces[known:], ids, lengths
+
+    def _code_points(self, text: str) -> NDArray[np.int32]:
+        """The ids of the characters of a text, without a str for each: ten times as fast."""
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        if self._of_code_point is None:
+            self._of_code_point = np.full(0x110000, -1, np.int32)
+        ids = self._of_code_point[codes]
+        if len(ids) and ids.min() < 0:
+            for code in np.unique(codes[ids < 0]).tolist():
+                self._of_code_point[code] = self[chr(code)]
+            ids = self._of_code_point[codes]
+        return ids
 
     def long_line(self, tokenizer: Tokenizer, line: str, numberer: int) -> Iterator[Block]:
         """One line in blocks, so that its pieces never are in memory all at once."""
         pieces = tokenizer.iterate(line)
         unfinished = True
         while unfinished:
-            fresh = len(self) > self.MOST
-            if fresh:
-                self.clear()
-                self.pieces.clear()
-            known = len(self)
+            fresh, known = self._begin()
             ids = np.fromiter(map(self.__getitem__, islice(pieces, _LONG)), np.int32)
             unfinished = len(ids) == _LONG
             yield Block(numberer, fresh, self.pieces[known:], ids, np.array([len(ids)]), unfinished)
@@ -119,7 +138,7 @@ def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], *, processes: int =
     Raises:
         TextdlError: whatever the tokenizer raises, or a worker process that died.
     """
-    if (processes or cores()) == 1:
+    if (processes or cores()) == 1 or tokenizer.single_code_points:
         yield from tokenizer.encode_lines(lines)
         return
     known: dict[int, list[str]] = {}
@@ -148,6 +167,8 @@ def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int
     """
     processes = processes or min(cores(), _MOST)
     if not isinstance(tokenizer, BaseTokenizer):  # the caller's own: another process could not load it
+        processes = 1
+    if tokenizer.single_code_points:  # quicker than handing the text over
         processes = 1
     source = _regrouped(batches)
     first: list[list[str]] = []
