@@ -136,6 +136,8 @@ def _versions() -> str:
 def _digested(text: Corpus, digest: hashlib._Hash) -> Iterator[list[str]]:
     """The text on its way to be tokenized, and what its fingerprint would be: the key it is kept under."""
     for batch in text.batches():
+        if not batch:
+            continue
         if len(batch) > 1:
             digest.update("\n".join(batch).encode())
         else:  # it may be very long
