@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +86,7 @@ class Vocabulary:
         return self._pieces[len(SPECIALS) :]
 
     def encode(self, pieces: Iterable[str]) -> NDArray[np.int32]:
-        get = self._ids.get
-        return np.fromiter((get(p, UNK) for p in pieces), np.int32)
+        return np.fromiter(map(self._ids.get, pieces, repeat(UNK)), np.int32)
 
     def encode_lines(self, lines: Iterable[Sequence[str]]) -> Encoded:
         ids: list[NDArray[np.int32]] = []
