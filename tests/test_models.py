@@ -177,6 +177,18 @@ def test_every_line_character_and_token_is_accounted_for(family: str, english: l
     assert [sum(row[i] for row in rows.values()) for i in (0, 1)] == trained_on[:2]  # read, less what was left out
 
 
+def test_pruning_reaches_the_model(texts: Path) -> None:
+    whole = textdl.train("ngram", str(texts / "en.txt"), order=3)
+    pruned = textdl.train("ngram", str(texts / "en.txt"), order=3, prune=(0, 0, 1))
+    assert pruned.model.describe()["ngrams"][2] < whole.model.describe()["ngrams"][2]
+    assert pruned.model.describe()["ngrams"][:2] == whole.model.describe()["ngrams"][:2]
+    for wrong, said in [(0, "expected a sequence"), ((1,), "the first threshold is 0"), (("a",), "expected tuple")]:
+        with pytest.raises(UsageError, match=said):
+            textdl.train("ngram", ["a b"], prune=wrong)
+    with pytest.raises(UsageError, match="--order True: expected int"):
+        textdl.train("ngram", ["a b"], order=True)
+
+
 def test_a_vocabulary_may_be_given(texts: Path, tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("\ufeff<unk>\r\ncat\t7\r\nzebra\r\nthe\r\n", "utf-8")
     model = textdl.train("ngram", str(texts / "en.txt"), vocab=tmp_path / "vocab.txt", order=2)

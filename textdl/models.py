@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import textdl
 from textdl import tokenizers
@@ -297,9 +297,17 @@ def _config(cls: Any, family: str, given: Mapping[str, Any], unit: str) -> Any:
     known = {field.name for field in fields(cls)}
     kinds: dict[Any, Any] = {int: int, float: (int, float), str: str, bool: bool}
     for name, hint in get_type_hints(cls).items():
+        value = given.get(name)
+        if value is None:
+            continue
+        several = get_origin(hint) is tuple
         wanted = tuple(kinds[part] for part in (get_args(hint) or (hint,)) if part in kinds)
-        if wanted and given.get(name) is not None and not any(isinstance(given[name], kind) for kind in wanted):
-            raise UsageError(f"{_option(name)} {given[name]!r}: expected {hint if get_args(hint) else hint.__name__}")
+        if several and not isinstance(value, tuple | list):
+            raise UsageError(f"{_option(name)} {value!r}: expected a sequence, such as (0, 0, 1)")
+        for item in value if several else [value]:
+            fits = any(isinstance(item, kind) for kind in wanted) and (bool in wanted or not isinstance(item, bool))
+            if wanted and not fits:
+                raise UsageError(f"{_option(name)} {value!r}: expected {hint if get_args(hint) else hint.__name__}")
     given = {**given, "context": unit} if "context" in known and given.get("context") is None else given
     if unknown := sorted(set(given) - known):
         raise UsageError(f"{family} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")

@@ -156,6 +156,17 @@ def test_corpora_are_listed_described_and_split(texts: Path, tmp_path: Path) -> 
     assert sorted("".join(parts).splitlines()) == sorted((texts / "en.txt").read_text().splitlines())
 
 
+def test_pruning_and_memory_are_options(texts: Path, tmp_path: Path) -> None:
+    train = ("train", "ngram", texts / "en.txt", "-o", tmp_path / "m", "--order", 3)
+    assert run(*train, "--prune", "0,0,1", "--memory", "1G").returncode == 0
+    for option, value, said in [
+        ("--prune", "0,2,1", "may not fall"), ("--prune", "x", "counts separated by commas"),
+        ("--memory", "1K", "give 300M or more"), ("--memory", "much", "takes a size"),
+    ]:  # fmt: skip
+        done = run(*train, option, value)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
 def test_info_verifies(models: Path, tmp_path: Path) -> None:
     assert "D1\tD2\tD3" in fine("info", models / "ngram")
     done = run("info", models / "ngram", "--verify", "--json")

@@ -52,9 +52,12 @@ def ngram(
     ] = None,
 ) -> int:
     """An n-gram language model."""
+    limit = size(memory, "--memory")
+    if limit is not None and limit < 250_000_000:
+        raise UsageError(f"--memory {memory}: the process alone takes some 200 MB; give 300M or more")
     return _train(
         "ngram", corpus, output, reading, training, arpa=arpa, order=order, smoothing=smoothing, k=k,
-        memory=size(memory, "--memory"), workers=workers, prune=_thresholds(prune),
+        memory=limit, workers=workers, prune=_thresholds(prune),
     )  # fmt: skip
 
 
