@@ -189,6 +189,16 @@ def test_pruning_reaches_the_model(texts: Path) -> None:
         textdl.train("ngram", ["a b"], order=True)
 
 
+def test_text_that_spells_specials_is_text(tmp_path: Path) -> None:
+    run = Run()
+    lines = ["a <unk> b", "<s> a </s>", "a <unk>"]
+    model = textdl.train("ngram", lines, tokenizer="whitespace", order=2, run=run)
+    assert model.vocab.counts[0] == 0
+    assert model.vocab.counts[model.vocab.id("<unk>")] == 2
+    assert any("spells <unk> 2 times: that is an ordinary word" in note for note in run.notes)
+    assert model.score("a <unk>")[1][1] > model.score("a unheard")[1][1]
+
+
 def test_a_vocabulary_may_be_given(texts: Path, tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("\ufeff<unk>\r\ncat\t7\r\nzebra\r\nthe\r\n", "utf-8")
     model = textdl.train("ngram", str(texts / "en.txt"), vocab=tmp_path / "vocab.txt", order=2)

@@ -133,9 +133,11 @@ class Model:
         """`score` for every line, with the context that `evaluate` gives: a stream model carries its state on."""
         pieces = list(self.tokenizer.encode_lines(checked_lines(lines)))
         scores = np.concatenate([*self.language_model.score(self.vocab.encode_lines(pieces)), np.empty(0, np.float32)])
+        strangers = list({piece for line in pieces for piece in line if piece not in self.vocab})
+        spelled = dict(zip(strangers, self.speller.log_probs_unknown(strangers).tolist(), strict=True))
         begin = 0
         for line in pieces:
-            known = [0.0 if piece in self.vocab else self.speller.log_prob_unknown(piece) for piece in line]
+            known = [spelled.get(piece, 0.0) for piece in line]
             here = scores[begin : begin + len(line) + 1].tolist()
             yield [(p, s + k) for p, s, k in zip([*line, "</s>"], here, [*known, 0.0], strict=True)]
             begin += len(line) + 1

@@ -127,6 +127,10 @@ def prepare(
                 else f"The most frequent occurs {most:,} times: lower --min-count {min_count}."
             )
         )
+    for special in SPECIALS:
+        if special in vocab:
+            times = int(vocab.counts[vocab.id(special)])
+            run.note(f"the text spells {special} {times:,} times: that is an ordinary word here, not the special one")
     with run.timing("encoding"):
         watched = vocab.encode_lines(encode_lines(made, valid, processes=processes)) if valid is not None else None
     with run.timing("speller"):

@@ -340,13 +340,13 @@ def test_unreadable(tmp_path):
         list(arpa.read(tmp_path))
     whole = gzip.compress(TINY.read_bytes())
     (tmp_path / "m.gz").write_bytes(whole[:-30])
-    with pytest.raises(ModelError, match="cannot be read as an ARPA file"):
+    with pytest.raises(ModelError, match="after line 59: the compressed data is damaged"):
         list(arpa.read(tmp_path / "m.gz"))
     (tmp_path / "m.gz").write_bytes(whole[:200] + bytes(40) + whole[240:])
-    with pytest.raises(ModelError, match=r"cannot be read as an ARPA file|line 23: expected"):
+    with pytest.raises(ModelError, match=r"compressed data is damaged|line 23: expected"):
         list(arpa.read(tmp_path / "m.gz"))
     (tmp_path / "m").write_bytes(b"\\data\\\n\xff\n")
-    with pytest.raises(ModelError, match="cannot be read as an ARPA file"):
+    with pytest.raises(ModelError, match="not UTF-8"):
         list(arpa.read(tmp_path / "m"))
 
 
@@ -397,3 +397,23 @@ def test_same_model_same_bytes(tmp_path):
     for name in ("a.gz", "b.gz"):
         arpa.write(model, vocab, tmp_path / name)
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+
+
+def test_what_is_wrong_is_found_by_its_line(tmp_path):
+    text = TINY.read_text()
+    wrong = tmp_path / "m.arpa"
+    number = text.split("\n").index("\\1-grams:") + 2
+    line = text.split("\n")[number - 1]
+    for said, mended in [
+        (f"line {number}: expected a 1-gram", line.replace("-", "-0_", 1)),
+        (f"line {number}: expected a log-probability", "-1e400" + line[line.index("\t") :]),
+        (f"line {number}: expected a log-probability", line.rsplit("\t", 1)[0] + "\t1e300"),
+    ]:
+        wrong.write_text(text.replace(line, mended, 1))
+        with pytest.raises(ModelError, match=said):
+            list(arpa.read(wrong))
+    wrong.write_bytes(text.encode().replace(b"\\end\\", b"caf\xe9"))
+    with pytest.raises(ModelError, match=r"after line \d+: not UTF-8 \(byte 0xe9\)"):
+        list(arpa.read(wrong))
+    wrong.write_bytes(gzip.compress(text.encode()))  # whatever it is called
+    assert len(list(arpa.read(wrong))) == len(list(arpa.read(TINY)))

@@ -52,6 +52,8 @@ def ngram(
     ] = None,
 ) -> int:
     """An n-gram language model."""
+    if arpa is not None and smoothing == "add-k":
+        raise UsageError("--arpa: an ARPA file cannot hold add-k, whose unseen words do not follow the shorter context")
     limit = size(memory, "--memory")
     if limit is not None and limit < 250_000_000:
         raise UsageError(f"--memory {memory}: the process alone takes some 200 MB; give 300M or more")

@@ -153,12 +153,13 @@ class _Line:
         """log10 p and log10 back-off."""
         fields = self.fields
         try:
-            if not order + 1 <= len(fields) <= order + 2:
-                raise ValueError
+            if not order + 1 <= len(fields) <= order + 2 or "_" in fields[0] + fields[-1] * (len(fields) == order + 2):
+                raise ValueError  # Python reads 1_0 as 10
             p, backoff = float(fields[0]), float(fields[-1]) if len(fields) == order + 2 else 0.0
         except ValueError:
             raise self.error(f"expected a {order}-gram with its log-probability") from None
-        if not p <= 1e-6 or not backoff < math.inf:
+        overflow = p == -math.inf and "inf" not in fields[0].lower()
+        if not p <= 1e-6 or overflow or not backoff < _LARGEST:
             raise self.error("expected a log-probability of at most 0 and a back-off weight that is a number")
         return min(p, 0.0), backoff
 
@@ -174,25 +175,44 @@ def _lines(path: Path, sizes: list[int] | None = None) -> Iterator[tuple[int, _L
     """The lines with n-grams, each with its order. sizes: gets the numbers that the file announces."""
     try:
         with path.open("rb") as raw:
-            if path.suffix == ".gz":
+            if raw.peek(2)[:2] == b"\x1f\x8b":
                 with gzip.GzipFile(fileobj=raw) as packed, _text(packed) as file:
                     yield from _parsed(file, path, [] if sizes is None else sizes)
             else:
                 with _text(raw) as file:
                     yield from _parsed(file, path, [] if sizes is None else sizes)
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        if isinstance(error, FileNotFoundError):
-            raise UsageError(f"{path}: no such ARPA file. Check the path.") from error
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such ARPA file. Check the path.") from error
+    except OSError as error:
         raise ModelError(f"{path} cannot be read as an ARPA file ({error}). Copy it again.") from error
 
 
+_LARGEST = 38.0
+"""Of log10 back-offs: 10 to more than that is beyond float32."""
 _SIZE = re.compile(r"ngram[ \t]+(\d{1,9})[ \t]*=[ \t]*(\d{1,18})")
+
+
+def _numbered(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
+    """The lines with their numbers."""
+    number = 0
+    try:
+        for number, line in enumerate(file, 1):
+            yield number, line
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            f"{path}, after line {number:,}: not UTF-8 (byte 0x{error.object[error.start]:02x}). Convert it, as with "
+            "`iconv -f latin1 -t utf-8` where it is in Latin-1, or copy it again."
+        ) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ModelError(
+            f"{path}, after line {number:,}: the compressed data is damaged or cut off ({error}). Copy it again."
+        ) from error
 
 
 def _parsed(file: IO[str], path: Path, sizes: list[int]) -> Iterator[tuple[int, _Line]]:
     order = left = number = 0
     begun = False
-    for number, line in enumerate(file, 1):
+    for number, line in _numbered(file, path):
         fields = line.rstrip("\r\n").replace("\t", " ").split(" ")
         if "" in fields:
             fields = [part for part in fields if part]
