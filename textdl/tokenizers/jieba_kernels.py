@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.kernels import exact_kernel
+from textdl.tokenizers.trie import child, slot_of
 
 Array = NDArray[Any]
 
@@ -24,25 +25,6 @@ NO_WORD = -1.0
 _IMPOSSIBLE = -3.14e100  # jieba's MIN_FLOAT
 FIRST_HAN, LAST_HAN = 0x4E00, 0x9FD5
 """What jieba takes for Chinese."""
-
-
-@exact_kernel
-def child(keys: Array, children: Array, node: Any, character: Any) -> int:
-    """The node that a character leads to, or -1."""
-    key = (np.int64(node) << np.int64(21)) | np.int64(character)
-    mask = len(keys) - 1
-    slot = _slot(key) & mask
-    while keys[slot] != -1:
-        if keys[slot] == key:
-            return int(children[slot])
-        slot = (slot + 1) & mask
-    return -1
-
-
-@exact_kernel
-def _slot(key: Any) -> Any:
-    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
-    return np.int64(mixed >> np.uint64(32))
 
 
 @exact_kernel
@@ -62,7 +44,7 @@ def insert(
         node = 0
         for i in range(offsets[word], offsets[word + 1]):
             key = (np.int64(node) << np.int64(21)) | np.int64(letters[i])
-            slot = _slot(key) & mask
+            slot = slot_of(key) & mask
             while keys[slot] != -1 and keys[slot] != key:
                 slot = (slot + 1) & mask
             if keys[slot] == -1:
@@ -82,7 +64,7 @@ def rehash(keys: Array, children: Array, new_keys: Array, new_children: Array) -
     mask = len(new_keys) - 1
     for old in range(len(keys)):
         if keys[old] != -1:
-            slot = _slot(keys[old]) & mask
+            slot = slot_of(keys[old]) & mask
             while new_keys[slot] != -1:
                 slot = (slot + 1) & mask
             new_keys[slot] = keys[old]

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.kernels import exact_kernel
+from textdl.tokenizers.trie import child, slot_of
 
 Array = NDArray[Any]
 
@@ -103,7 +104,7 @@ def build(letters: Array, offsets: Array, ids: Array, keys: Array, children: Arr
         node = 0
         for i in range(offsets[piece], offsets[piece + 1]):
             key = (np.int64(node) << np.int64(21)) | np.int64(letters[i])
-            slot = _slot(key) & mask
+            slot = slot_of(key) & mask
             while keys[slot] != -1 and keys[slot] != key:
                 slot = (slot + 1) & mask
             if keys[slot] == -1:
@@ -113,24 +114,6 @@ def build(letters: Array, offsets: Array, ids: Array, keys: Array, children: Arr
             node = children[slot]
         piece_at[node] = ids[piece]
     return nodes
-
-
-@exact_kernel
-def _slot(key: Any) -> Any:
-    return np.int64((np.uint64(key) * _GOLDEN) >> np.uint64(32))
-
-
-@exact_kernel
-def _child(keys: Array, children: Array, node: Any, letter: Any) -> int:
-    """The node that a code point leads to, or -1."""
-    key = (np.int64(node) << np.int64(21)) | np.int64(letter)
-    mask = len(keys) - 1
-    slot = _slot(key) & mask
-    while keys[slot] != -1:
-        if keys[slot] == key:
-            return int(children[slot])
-        slot = (slot + 1) & mask
-    return -1
 
 
 @exact_kernel
@@ -154,7 +137,7 @@ def _symbol_length(
     """Of the longest symbol that begins at start; 0 where there is none."""
     node = longest = 0
     for i in range(start, stop):
-        node = _child(keys, children, node, letters[i])
+        node = child(keys, children, node, letters[i])
         if node == -1:
             break
         if piece_at[node] >= 0 and is_symbol[piece_at[node]]:
@@ -223,7 +206,7 @@ def draw_unigram(
             if symbols and start == stop and length:
                 node = 0
                 for i in range(start, start + length):
-                    node = _child(keys, children, node, letters[begin + i])
+                    node = child(keys, children, node, letters[begin + i])
                 sums[start + length] = sums[start]
                 back[start + length] = start
                 piece[start + length] = piece_at[node]
@@ -237,7 +220,7 @@ def draw_unigram(
             single = False
             last = stop if symbols else size
             for i in range(start, min(last, start + longest)):
-                node = _child(keys, children, node, letters[begin + i])
+                node = child(keys, children, node, letters[begin + i])
                 if node == -1:
                     break
                 found = piece_at[node]
@@ -357,7 +340,7 @@ def draw_bpe(
             length = max(length, 1)
             node = 0
             for i in range(start, start + length):
-                node = _child(keys, children, node, letters[begin + i]) if node >= 0 else -1
+                node = child(keys, children, node, letters[begin + i]) if node >= 0 else -1
                 ends[i] = 0
             nodes[start] = node
             ends[start] = start + length
@@ -370,7 +353,7 @@ def draw_bpe(
             if not frozen[left] and not frozen[right]:
                 node = nodes[left]
                 for i in range(right, ends[right]):
-                    node = _child(keys, children, node, letters[begin + i]) if node >= 0 else -1
+                    node = child(keys, children, node, letters[begin + i]) if node >= 0 else -1
                 if node >= 0 and piece_at[node] >= 0:
                     scores[pairs] = piece_scores[piece_at[node]]
                     lefts[pairs], middles[pairs], rights[pairs], merged[pairs] = left, right, ends[right], node
@@ -399,7 +382,7 @@ def draw_bpe(
                     continue
                 node = nodes[one]
                 for i in range(other, ends[other]):
-                    node = _child(keys, children, node, letters[begin + i]) if node >= 0 else -1
+                    node = child(keys, children, node, letters[begin + i]) if node >= 0 else -1
                 if node >= 0 and piece_at[node] >= 0:
                     scores[pairs] = piece_scores[piece_at[node]]
                     lefts[pairs], middles[pairs], rights[pairs], merged[pairs] = one, other, ends[other], node
