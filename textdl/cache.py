@@ -157,10 +157,16 @@ def limit() -> int:
         UsageError: it is no size.
     """
     text = os.environ.get("TEXTDL_CACHE_LIMIT", _LIMIT)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
-    if match is None:
+    number = parse_size(text)
+    if number is None:
         raise UsageError(f"TEXTDL_CACHE_LIMIT is {text!r}; expected a size such as 500M or 20G")
-    return int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
+    return number
+
+
+def parse_size(text: str) -> int | None:
+    """`500M`, `1.5 GB`, `20000` in bytes; None where it is no size."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())
+    return int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " ")) if match else None
 
 
 def _for_this_process(directory: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast, get_type_hints
 
 import typer
 
+from textdl.cache import parse_size
 from textdl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def size(text: str | None, option: str) -> int | None:
     """`500M`, `4G`, `1.5G` in bytes."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)B?", text.strip().upper())
-    if match is None or float(match[1]) == 0:
+    number = parse_size(text)
+    if not number:
         raise UsageError(f"{option} takes a size such as 500M or 4G, got {text!r}")
-    return int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
+    return number
 
 
 def since_start(budget: float | None) -> float | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.kernels import exact_kernel
-from textdl.tokenizers.trie import child, slot_of
+from textdl.tokenizers.trie import child, key_of, place
 
 Array = NDArray[Any]
 
@@ -39,14 +39,11 @@ def insert(
     Returns:
         The number of nodes there are now.
     """
-    mask = len(keys) - 1
     for word in range(len(offsets) - 1):
         node = 0
         for i in range(offsets[word], offsets[word + 1]):
-            key = (np.int64(node) << np.int64(21)) | np.int64(letters[i])
-            slot = slot_of(key) & mask
-            while keys[slot] != -1 and keys[slot] != key:
-                slot = (slot + 1) & mask
+            key = key_of(node, letters[i])
+            slot = place(keys, key)
             if keys[slot] == -1:
                 keys[slot] = key
                 children[slot] = nodes
@@ -61,12 +58,9 @@ def insert(
 @exact_kernel
 def rehash(keys: Array, children: Array, new_keys: Array, new_children: Array) -> None:
     """Put everything into a table of another size, whose keys are all -1."""
-    mask = len(new_keys) - 1
     for old in range(len(keys)):
         if keys[old] != -1:
-            slot = slot_of(keys[old]) & mask
-            while new_keys[slot] != -1:
-                slot = (slot + 1) & mask
+            slot = place(new_keys, keys[old])
             new_keys[slot] = keys[old]
             new_children[slot] = children[old]
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.kernels import exact_kernel
-from textdl.tokenizers.trie import child, slot_of
+from textdl.tokenizers.trie import child, key_of, place
 
 Array = NDArray[Any]
 
@@ -98,15 +98,12 @@ def build(letters: Array, offsets: Array, ids: Array, keys: Array, children: Arr
     letters: (L,) uint32, the code points of all pieces; offsets: (P + 1,) where each begins; ids: (P,).
     keys, children: (S,) filled with -1, S at least twice L; piece_at: (L + 1,) filled with -1.
     """
-    mask = len(keys) - 1
     nodes = 1
     for piece in range(len(ids)):
         node = 0
         for i in range(offsets[piece], offsets[piece + 1]):
-            key = (np.int64(node) << np.int64(21)) | np.int64(letters[i])
-            slot = slot_of(key) & mask
-            while keys[slot] != -1 and keys[slot] != key:
-                slot = (slot + 1) & mask
+            key = key_of(node, letters[i])
+            slot = place(keys, key)
             if keys[slot] == -1:
                 keys[slot] = key
                 children[slot] = nodes

@@ -17,19 +17,24 @@ Array = NDArray[Any]
 
 
 @exact_kernel
-def slot_of(key: Any) -> Any:
-    """Where a key is looked for first, before the size of the table is taken into account."""
-    return np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32))
+def key_of(node: Any, letter: Any) -> Any:
+    """The key of the step from a node by a code point."""
+    return (np.int64(node) << np.int64(21)) | np.int64(letter)
+
+
+@exact_kernel
+def place(keys: Array, key: Any) -> int:
+    """The slot that holds a key, or the free one where it belongs."""
+    mask = len(keys) - 1
+    slot = np.int64((np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & mask
+    while keys[slot] != -1 and keys[slot] != key:
+        slot = (slot + 1) & mask
+    return int(slot)
 
 
 @exact_kernel
 def child(keys: Array, children: Array, node: Any, letter: Any) -> int:
     """The node that a code point leads to, or -1."""
-    key = (np.int64(node) << np.int64(21)) | np.int64(letter)
-    mask = len(keys) - 1
-    slot = slot_of(key) & mask
-    while keys[slot] != -1:
-        if keys[slot] == key:
-            return int(children[slot])
-        slot = (slot + 1) & mask
-    return -1
+    key = key_of(node, letter)
+    slot = place(keys, key)
+    return int(children[slot]) if keys[slot] == key else -1
