@@ -57,7 +57,7 @@ def test_the_kernel_agrees_with_the_reference(dim, window, negative):
     slope = (0.1 - 1e-4) / text.tokens
     nats, pairs = skipgram_epoch(
         text, choices, inputs, outputs, window=window, negative=negative, key=noise.stream_key(3, 0),
-        alpha=0.1, slope=slope, last=1e-4,
+        alpha=0.1, slope=slope,
     )  # fmt: skip
     assert pairs == run.figures["pairs"] > 100
     assert run.curve[0]["loss"] == pytest.approx(nats / pairs, rel=1e-5)
@@ -92,13 +92,13 @@ def test_chunks_do_not_change_the_result(monkeypatch, sample):
     text = corpus(unknown=0.4)
     config = replace(SMALL, sample=sample, epochs=1)
     whole = word2vec.fit(text, config, run=Run())
-    aligned = word2vec.train._Training.__init__
+    aligned = word2vec.sweep.Updates.__init__
 
     def small_chunks(self, *args, **kwargs):
         aligned(self, *args, **kwargs)
         self.chunk = 7
 
-    monkeypatch.setattr(word2vec.train._Training, "__init__", small_chunks)
+    monkeypatch.setattr(word2vec.sweep.Updates, "__init__", small_chunks)
     cut = word2vec.fit(text, config, run=Run())
     assert whole.vectors.tobytes() == cut.vectors.tobytes()
     assert whole.context.tobytes() == cut.context.tobytes()
@@ -160,7 +160,7 @@ def test_threads_share_the_work():
 
 
 def test_every_chunk_is_taken_once():
-    sweep = word2vec.train._Sweep(tokens=1000, workers=3, chunk=64)
+    sweep = word2vec.sweep.Pass(tokens=1000, workers=3, chunk=64)
     seen = np.zeros(1000, int)
     worker = 0
     while (chunk := sweep.take([0, 0, 1][worker % 3])) is not None:  # worker 2 never comes: others take its part

@@ -216,9 +216,6 @@ def skipgram(
     negative: int,
     alpha: float,
     slope: float,
-    last: float,
-    done: int,
-    pace: int,
     kept: Ids,
     where: Offsets,
     contexts: Offsets,
@@ -231,8 +228,7 @@ def skipgram(
 
     Args:
         inputs, outputs: (V * width,) flat rows, width a multiple of 16. Changed in place.
-        alpha, slope, last, done, pace: the learning rate at position p is
-            max(last, alpha - slope * (done + pace * (p - start))).
+        alpha, slope: the learning rate at position p is alpha - slope * (p - start).
         kept..signs: the arrays of a `Scratch`.
         totals: (3,) sums that are added to.
     """  # fmt: skip
@@ -283,7 +279,7 @@ def skipgram(
             continue
         contexts[n] = contexts[n - 1]  # where n is odd; its lanes are masked
         pairs += n
-        step = splat(np.float32(max(last, alpha - slope * (done + pace * (position - start)))))
+        step = splat(np.float32(alpha - slope * (position - start)))
         for group in range(here, here + slots, GROUP):
             both = load(signs, group // GROUP * 16)
             for h in range(0, n, 2):

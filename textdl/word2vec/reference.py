@@ -33,11 +33,10 @@ def skipgram_epoch(
     key: np.uint64,
     alpha: float,
     slope: float,
-    last: float,
 ) -> tuple[float, int]:
     """Update inputs and outputs (V, D) in place with one pass; return nats and (target, context) pairs.
 
-    The learning rate at position p of the corpus is max(last, alpha - slope * p).
+    The learning rate at position p of the corpus is alpha - slope * p.
     """
     draws = NOISE + negative
     nats, pairs = 0.0, 0
@@ -54,7 +53,7 @@ def skipgram_epoch(
             if not near:
                 continue
             contexts = words[near]
-            rate = np.float32(max(last, alpha - slope * position))
+            rate = np.float32(alpha - slope * position)
             drawn = [
                 noise.noise_word(_draw(key, position, draws, NOISE + k), choices.threshold, choices.alias)
                 for k in range(negative)
