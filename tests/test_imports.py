@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "textdl"
 
-FOUNDATION = {"errors", "storage", "cache", "vocabulary", "encoded", "protocols", "kernels", "figures"}
+FOUNDATION = {"errors", "storage", "checkpoint", "cache", "vocabulary", "encoded", "protocols", "kernels", "figures"}
 LAYERS = {  # a layer and what it may import besides the foundation and itself
     "corpus": set(),
     "tokenizers": set(),
@@ -20,9 +20,11 @@ LAYERS = {  # a layer and what it may import besides the foundation and itself
     "neural": {"layers", "training"},
     "evaluation": set(),
     "generation": set(),
+    "curves": set(),
     "encoding": {"corpus", "tokenizers"},
     "preparation": {"corpus", "tokenizers", "encoding", "evaluation"},
-    "bundle": {"corpus", "tokenizers", "evaluation", "ngram"},
+    "bundle": {"corpus", "tokenizers", "evaluation", "ngram", "word2vec"},
+    "importing": {"bundle", "corpus", "tokenizers", "ngram", "word2vec", "evaluation"},
     "models": {
         "bundle",
         "preparation",
@@ -34,14 +36,36 @@ LAYERS = {  # a layer and what it may import besides the foundation and itself
         "evaluation",
         "generation",
     },
-    "cli": {"corpus", "tokenizers", "encoding", "preparation", "word2vec", "evaluation", "bundle", "models"},
+    "cli": {
+        "curves",
+        "corpus",
+        "tokenizers",
+        "encoding",
+        "preparation",
+        "word2vec",
+        "evaluation",
+        "bundle",
+        "models",
+        "importing",
+    },
 }
-FOUNDATION_ORDER = ["errors", "encoded", "storage", "cache", "vocabulary", "protocols", "kernels", "figures"]
+FOUNDATION_ORDER = [
+    "errors",
+    "encoded",
+    "storage",
+    "checkpoint",
+    "cache",
+    "vocabulary",
+    "protocols",
+    "kernels",
+    "figures",
+]
 ONE_FILE = {  # third-party packages of weight, and the one file that imports each
     "jieba": None,
     "sentencepiece": "tokenizers/sentencepiece_format.py",
     "gensim": "word2vec/gensim_interop.py",
     "matplotlib": "figures.py",
+    "sklearn": "evaluation/vector_map.py",
     "datasets": "corpus/hub.py",
     "snownlp": None,
     "zhplot": None,

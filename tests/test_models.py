@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from textdl.corpus import open_corpus
 from textdl.corpus.sentences import split_sentences
 from textdl.errors import CorpusError, ModelError, NotComparableError, TextTypeError, UnknownWordError, UsageError
 from textdl.protocols import Run
+from textdl.storage import Reader
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "ngram": {"order": 3},
@@ -118,10 +123,87 @@ def test_words_are_asked_for_as_raw_text(trained: dict[tuple[str, str], Model]) 
     assert model.similarity("北京", "北京") == pytest.approx(1.0, abs=1e-5)
     assert len(model.analogy("北京", "上海", "我", k=2)) == 2
     assert not any("。" in word for word, _ in model.similar("北京", k=50))
-    with pytest.raises(UnknownWordError, match=r"'我们研究' is not in .* cuts it into 我们 / 研究; known of these"):
+    with pytest.raises(UnknownWordError, match=r"'我们研究' is not in .* cuts it into 我们 / 研究 \(known: "):
         model.similar("我们研究")
     with pytest.raises(UnknownWordError, match=r"nearest known spelling: .*garden"):
         trained["word2vec", "en"].similar("gardn")
+
+
+def test_an_unknown_word_is_told_how_often_it_was_seen(tmp_path: Path) -> None:
+    lines = [*["the cat sat on the mat ."] * 9, "a catt sat", "a catt !", "the doge sat"]
+    settings: dict[str, Any] = {"tokenizer": "word", "dim": 4, "epochs": 1, "min_count": 3}
+    textdl.train("word2vec", lines, output=tmp_path / "m", **settings)
+    model = textdl.load(tmp_path / "m")
+    for word, said in [
+        ("catt", "5 words: seen 2 times, min-count 3; nearest known spelling: cat"),
+        ("doge", "seen 1 time, min-count 3"),
+        ("zebra", "never seen in training"),
+        (".", "seen 9 times, and left out for it has no letter or digit"),
+        ("!", "seen 1 time, min-count 3"),
+        ("catt doge", "never seen in training; word cuts it into catt / doge (known: none)"),
+    ]:
+        with pytest.raises(UnknownWordError) as caught:
+            model.similar(word)
+        assert said in str(caught.value)
+    model.save(tmp_path / "again")  # what was left out is saved with it
+    with pytest.raises(UnknownWordError, match="seen 2 times"):
+        textdl.load(tmp_path / "again").similar("catt")
+    (tmp_path / "vocab.txt").write_text("cat\nsat\n")
+    given = textdl.train("word2vec", lines, vocab=tmp_path / "vocab.txt", tokenizer="word", dim=4, sample=0.0)
+    with pytest.raises(UnknownWordError, match="seen 9 times, and left out by --max-vocab or --vocab"):
+        given.similar("mat")
+    base = textdl.train("word2vec", lines, start_from=tmp_path / "m", epochs=1)
+    with pytest.raises(UnknownWordError, match="how often it was seen is not known, min-count"):
+        base.similar("catt")
+
+
+def test_words_are_added_and_subtracted(trained: dict[tuple[str, str], Model]) -> None:
+    model = trained["word2vec", "zh"]
+    rows = np.asarray(model.vectors.vectors, float)
+    units = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+    a, b, c = (units[model.vocab.id(word)] for word in ("北京", "上海", "我"))
+    scores = dict(zip(map(model.vocab.piece, range(len(rows))), units @ (a + c - b), strict=True))
+    found = model.similar("北京", "我", minus=["上海"], k=5)
+    assert [word for word, _ in found] == sorted(set(scores) - {"北京", "我", "上海"}, key=lambda w: -scores[w])[:5]
+    assert model.similar_lines(["北京 - 上海 + 我", "北京"], k=5) == [found, model.similar("北京", k=5)]
+    solved = model.analogy("上海", "北京", "我", k=5)
+    assert dict(solved) == pytest.approx(dict(found), abs=1e-12)
+    assert model.analogy_lines(["上海 北京 我"], k=5) == [solved]
+    best = [model.vocab.piece(i) for i in range(3, 8)]
+    assert {word for word, _ in model.similar("北京", k=50, among=5)} == {*best} - {"北京"}
+    odd = model.odd_one_out("北京", "上海", "喜欢")
+    assert {word for word, _ in odd} == {"北京", "上海", "喜欢"}
+    assert odd == sorted(odd, key=lambda row: row[1])
+    with pytest.raises(UsageError, match="minus takes a list"):
+        model.similar("北京", minus="上海")
+    with pytest.raises(UsageError, match="cancel out"):
+        model.similar("北京", minus=["北京"])
+    with pytest.raises(UsageError, match="three words or more"):
+        model.odd_one_out("北京", "上海")
+    with pytest.raises(UsageError, match="expected a word"):
+        model.similarity("北京", 3)  # type: ignore[arg-type]
+
+
+def test_vectors_to_ask_only(trained: dict[tuple[str, str], Model], tmp_path: Path) -> None:
+    model = trained["word2vec", "zh"]
+    model.export_vectors(tmp_path / "half", float16=True)
+    half = textdl.load(tmp_path / "half")
+    assert half.vectors.vectors.dtype == np.float16
+    assert dict(half.similar("北京", k=5)) == pytest.approx(dict(model.similar("北京", k=5)), abs=2e-3)
+    assert half.card["describe"]["numbers"] == "float16"
+    assert not {"context.npy", "counts.npy"} & Reader(tmp_path / "half").config["files"].keys()
+    with pytest.raises(UnknownWordError, match="never seen"):
+        half.similar("围脖")
+    with pytest.raises(UsageError, match="without what is needed to train them on"):
+        textdl.train("word2vec", ["我 喜欢 北京"], start_from=half)
+    with pytest.raises(UsageError, match="float16 is for directories"):
+        model.export_vectors(tmp_path / "v.txt", float16=True)
+    with pytest.raises(UsageError, match="without its first line"):
+        model.export_vectors(tmp_path / "v.bin", header=False)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter").touch()
+    with pytest.raises(UsageError, match="is not a textdl model"):
+        model.export_vectors(tmp_path / "thesis")
 
 
 def test_families_are_not_mixed_up(trained: dict[tuple[str, str], Model]) -> None:
@@ -325,6 +407,7 @@ def test_ctrl_c_keeps_the_model_so_far_and_what_was_there(family: str, texts: Pa
     first = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
     assert first.card["interrupted"]
     assert textdl.load(tmp_path / "m").card["interrupted"]
+    settings |= {"resume": False} if family == "word2vec" else {}  # begins anew over the checkpoint that is there
     second = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
     assert second.directory == tmp_path / "m.interrupted"
     assert textdl.load(tmp_path / "m.interrupted").card["interrupted"]
@@ -368,3 +451,165 @@ def test_a_sentencepiece_model_travels_with_the_language_model(texts: Path, tmp_
     assert result.unknown == 0
     assert result.open == result.closed
     assert again.score("我")[-1] == model.score("我")[-1]
+
+
+KILLED = """
+import os, signal, sys, textdl, textdl.word2vec.train
+from textdl.protocols import Run
+
+class Dying(Run):
+    def record(self, **values):
+        super().record(**values)
+        if values["epoch"] == 4:
+            self.checkpoint.wait()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+textdl.word2vec.train._APART = 0
+textdl.train(
+    "word2vec", sys.argv[1], output=sys.argv[2], run=Dying(), dim=16, epochs=6, min_count=2, workers=1, sample=0
+)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_killed_training_goes_on_to_the_same_bytes(texts: Path, tmp_path: Path) -> None:
+    text = str(texts / "en.txt")
+    command = [sys.executable, "-c", KILLED, text, str(tmp_path / "m")]
+    assert subprocess.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
+    assert not (tmp_path / "m").exists()
+    settings: dict[str, Any] = {"dim": 16, "epochs": 6, "min_count": 2, "workers": 1, "sample": 0.0}
+    with pytest.raises(
+        UsageError, match=r"m\.training holds a training that was not finished: word2vec, 3 of 6 epochs"
+    ):
+        textdl.train("word2vec", text, output=tmp_path / "m", **settings)
+    with pytest.raises(UsageError, match=r"another training: --dim is 8, was 16\. Give the command"):
+        textdl.train("word2vec", text, output=tmp_path / "m", resume=True, **{**settings, "dim": 8})
+    with pytest.raises(UsageError, match=r"another training: the text is \w+, was \w+"):
+        textdl.train("word2vec", str(texts / "en-test.txt"), output=tmp_path / "m", resume=True, **settings)
+    with pytest.raises(UsageError, match=r"m\.training is a checkpoint, not a model"):
+        textdl.load(tmp_path / "m.training")
+    model = textdl.train("word2vec", text, output=tmp_path / "m", resume=True, **settings)
+    assert any("Training goes on after 3 of 6 epochs" in note for note in model.card["notes"])
+    assert len(model.curve) == 6
+    assert not (tmp_path / "m.training").exists()
+    whole = textdl.train("word2vec", text, **settings)
+    assert whole.vectors.vectors.tobytes() == model.vectors.vectors.tobytes()
+    assert whole.model.context.tobytes() == model.model.context.tobytes()
+
+
+def test_resuming_where_nothing_was_stopped_begins(english: list[str], tmp_path: Path) -> None:
+    model = textdl.train("word2vec", english, output=tmp_path / "m", resume=True, **SETTINGS["word2vec"])
+    assert any("there is no m.training to go on from" in note for note in model.card["notes"])
+
+
+def test_ctrl_c_leaves_the_checkpoint(english: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("textdl.word2vec.train._APART", 0)
+
+    class Once(Run):
+        def record(self, **values: Any) -> None:
+            super().record(**values)
+            if len(self.curve) == 3:
+                raise KeyboardInterrupt
+
+    settings = {**SETTINGS["word2vec"], "epochs": 4}
+    stopped = textdl.train("word2vec", english, output=tmp_path / "m", run=Once(), **settings)
+    assert stopped.card["interrupted"]
+    assert any("m.training holds 2 of 4 epochs: the same command with --resume" in n for n in stopped.card["notes"])
+    done = textdl.train("word2vec", english, output=tmp_path / "m", resume=True, **settings)
+    assert done.directory == tmp_path / "m"
+    assert not textdl.load(tmp_path / "m").card["interrupted"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+    whole = textdl.train("word2vec", english, **settings)
+    assert whole.vectors.vectors.tobytes() == done.vectors.vectors.tobytes()
+
+
+def test_a_training_that_broke_down_does_not_replace_a_model(
+    english: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from textdl.errors import TextdlError
+    from textdl.word2vec.sweep import Updates
+
+    settings = {**SETTINGS["word2vec"], "epochs": 4}
+    textdl.train("word2vec", english, output=tmp_path / "m", **settings)
+    whole, passes = Updates.run, []
+
+    def breaks(self: Updates, *arguments: Any, **named: Any) -> Any:
+        passes.append(1)
+        if len(passes) == 3:
+            raise TextdlError("the loss is nan")
+        return whole(self, *arguments, **named)
+
+    monkeypatch.setattr(Updates, "run", breaks)
+    broken = textdl.train("word2vec", english, output=tmp_path / "m", **settings)
+    assert broken.card["failed"]
+    assert broken.directory == tmp_path / "m.interrupted"
+    assert not (tmp_path / "m.training").exists()
+    assert not textdl.load(tmp_path / "m").card["failed"]
+
+
+def test_training_on_with_new_text(english: list[str], tmp_path: Path) -> None:
+    settings = SETTINGS["word2vec"]
+    first = textdl.train("word2vec", english, output=tmp_path / "m", **settings)
+    files = {path: path.read_bytes() for path in (tmp_path / "m").rglob("*") if path.is_file()}
+    new = ["the zebra saw the yak at home ."] * 9 + ["a gnu"]
+    second = textdl.train("word2vec", new, start_from=tmp_path / "m", output=tmp_path / "n", epochs=1)
+    assert {path: path.read_bytes() for path in files} == files
+    assert second.card["config"]["dim"] == 16
+    assert second.card["config"]["epochs"] == 1
+    assert set(second.vocab.pieces) - set(first.vocab.pieces) == {"zebra", "yak"}
+    for word, more in (("the", 18), ("saw", 9), ("zebra", 9)):
+        known = first.vocab.counts[first.vocab.id(word)] if word in first.vocab else 0
+        assert second.vocab.counts[second.vocab.id(word)] == known + more
+    order = list(zip((-second.vocab.counts[3:]).tolist(), second.vocab.pieces, strict=True))
+    assert order == sorted(order)
+    assert second.card["figures"]["extension"]["new_words"] == 2
+    assert second.card["figures"]["epochs_in_all"] == 3
+    assert [text["fingerprint"] for text in second.card["from"]["corpora"]] == [first.card["corpus"]["fingerprint"]]
+    assert set(second.lines) > set(first.lines)
+    assert second.ledger.cut_tokens == 9 + 1  # the full stops, which are no words, and the gnu
+    third = textdl.train("word2vec", english, start_from=second, epochs=1)
+    assert third.vocab.to_text().split("\n", 3)[3] == second.vocab.to_text().split("\n", 3)[3]  # counted before
+    assert textdl.load(tmp_path / "n").similar("zebra", k=1)
+
+
+def test_training_on_takes_the_words_and_settings_of_its_model(english: list[str], tmp_path: Path) -> None:
+    settings = SETTINGS["word2vec"]
+    first = textdl.train("word2vec", english, output=tmp_path / "m", **settings)
+    ngram = textdl.train("ngram", english, order=2)
+    for family, wrong, said in (
+        ("word2vec", {"start_from": first, "dim": 9}, "--dim 9: the vectors that training goes on from have dim 16"),
+        ("word2vec", {"start_from": first, "tokenizer": "char"}, "--tokenizer cannot be given with --from"),
+        ("word2vec", {"start_from": first, "max_vocab": 9}, "--max-vocab cannot be given with --from"),
+        ("word2vec", {"start_from": first, "output": tmp_path / "m"}, "that is the model of --from"),
+        ("word2vec", {"start_from": ngram}, "a n-gram language model, which word2vec cannot start from"),
+        ("word2vec", {"resume": True}, "--resume goes on from the checkpoint beside the output"),
+        ("word2vec", {"patience": 2}, "--patience 2: there is no held-out text to watch"),
+        ("ngram", {"start_from": ngram}, "--from is for word2vec"),
+        ("ngram", {"resume": True}, "--resume is for word2vec"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            textdl.train(family, english, **wrong)
+    with pytest.raises(CorpusError, match="every type is cut"):
+        textdl.train("word2vec", ["zebra yak"], start_from=first)
+
+
+def test_a_plan_writes_nothing(english: list[str], tmp_path: Path) -> None:
+    found = textdl.plan("word2vec", english, output=tmp_path / "m", **SETTINGS["word2vec"])
+    model = textdl.train("word2vec", english, **SETTINGS["word2vec"])
+    assert found.words == len(model.vocab.pieces)
+    assert found.tokens == model.ledger.tokens
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="--dry-run is for word2vec"):
+        textdl.plan("ngram", english)
+
+
+@pytest.mark.parametrize("mode", [{}, {"model": "cbow"}, {"loss": "hs"}, {"model": "cbow", "loss": "hs"}], ids=str)
+def test_the_smallest_texts(mode: dict[str, Any]) -> None:
+    settings = {"dim": 4, "min_count": 1, "sample": 0.0, **mode}
+    for lines in (["a b"], ["a b c " * 5000], ["a", "b", "a b"]):
+        model = textdl.train("word2vec", lines, **settings)
+        assert np.isfinite(model.vectors.vectors).all()
+        assert len(model.similar("a", k=1)) == 1
+    for lines in (["a", "b"], ["a"], ["a a a a"]):
+        with pytest.raises(CorpusError, match=r"no two known words|at least 2 different"):
+            textdl.train("word2vec", lines, **settings)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from textdl.encoded import EOS, UNK
 from textdl.errors import ModelError, UsageError
-from textdl.vocabulary import SPECIALS, Vocabulary, build, count, cut, escape, unescape
+from textdl.vocabulary import SPECIALS, LeftOut, Vocabulary, build, count, cut, escape, select, unescape
 
 ANY_PIECE = st.one_of(
     st.text(min_size=1),
@@ -108,3 +108,25 @@ def test_a_broken_file_names_its_line(text: str, message: str) -> None:
 def test_a_piece_given_twice_is_refused() -> None:
     with pytest.raises(UsageError, match="1 pieces given twice"):
         Vocabulary(["a", "a"])
+
+
+@given(st.lists(st.tuples(ANY_PIECE, st.integers(1, 9)), unique_by=lambda pair: pair[0]), st.integers(0, 5))
+def test_what_was_left_out_survives_its_file(types: list[tuple[str, int]], others: int) -> None:
+    left_out = LeftOut(dict(types), others if types else 0)
+    assert LeftOut.from_text(left_out.to_text(), "x") == left_out
+
+
+def test_of_what_was_left_out_the_most_frequent_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LeftOut, "LIMIT", 2)
+    types = [("a", 9), ("!", 7), ("b", 3), ("c", 2), ("d", 1)]
+    chosen = select(types, np.array([0, 1, 1, 9, 7, 3, 2, 1]), min_count=4, keep=str.isalpha)
+    assert chosen.left_out == LeftOut({"!": 7, "b": 3}, 2)
+    assert chosen.left_out.at_most("b") == (3, True)
+    assert chosen.left_out.at_most("d") == (3, False)  # not more often than those that are kept
+    assert LeftOut({"!": 7}).at_most("d") == (0, True)
+
+
+@pytest.mark.parametrize("text", ["", "x\n", "0\na\t1", "0\na\n", "0\na\tb\n"])
+def test_a_broken_list_of_what_was_left_out(text: str) -> None:
+    with pytest.raises(ModelError, match="left-out"):
+        LeftOut.from_text(text, "left-out.txt")

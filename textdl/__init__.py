@@ -21,23 +21,26 @@ if TYPE_CHECKING:
     from textdl.bundle import Model, load
     from textdl.corpus import open_corpora, open_corpus, open_pairs
     from textdl.errors import TextdlError
-    from textdl.models import compare, evaluate, sample, train
+    from textdl.importing import import_model
+    from textdl.models import compare, evaluate, plan, sample, train
 
 _EXPORTS = {
     "Model": "textdl.bundle",
     "TextdlError": "textdl.errors",
     "compare": "textdl.models",
     "evaluate": "textdl.models",
+    "import_model": "textdl.importing",
     "load": "textdl.bundle",
     "open_corpora": "textdl.corpus",
     "open_corpus": "textdl.corpus",
     "open_pairs": "textdl.corpus",
+    "plan": "textdl.models",
     "sample": "textdl.models",
     "train": "textdl.models",
 }
 __all__ = [
-    "Model", "TextdlError", "__version__", "compare", "evaluate", "load", "open_corpora", "open_corpus", "open_pairs",
-    "sample", "train",
+    "Model", "TextdlError", "__version__", "compare", "evaluate", "import_model", "load", "open_corpora", "open_corpus", "open_pairs",
+    "plan", "sample", "train",
 ]  # fmt: skip
 
 

@@ -29,6 +29,12 @@ _PREFERRED = (
 _NOT_TEXT = ("Last Resort", "STIXSize", "STIXNonUnicode", "cmb", "cmex", "cmmi", "cmr", "cmss", "cmsy", "cmt")
 """Fonts that say they have a character and show a box or another one: placeholders, and TeX's."""
 
+COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#a463f2", "#9c6b4e", "#97bbf5", "#3ca951")
+"""For things that are told apart."""
+
+_UNDATED: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+"""So that the same picture is the same file."""
+
 
 class Drawing:
     """Makes and saves figures inside `drawing`."""
@@ -46,14 +52,27 @@ class Drawing:
         """Text as it can be shown: what has no glyph, or none that can be seen, by its code point."""
         return "".join(c if c == " " or (c in self._shown and c.isprintable()) else f"U+{ord(c):04X}" for c in text)
 
+    def renderer(self, figure: Any) -> Any:
+        """What measures how large texts of a figure come out, in pixels at `figure.dpi`."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        return FigureCanvasAgg(figure).get_renderer()
+
+    def rgb(self, colour: Any) -> tuple[float, float, float]:
+        """Red, green and blue, 0 to 1, of anything that names a colour."""
+        from matplotlib.colors import to_rgb
+
+        red, green, blue = to_rgb(colour)
+        return red, green, blue
+
     def save(self, figure: Any, path: Path) -> None:
-        """As the format that the suffix names: .png or .svg.
+        """As the format that the suffix names: .png, .svg or .pdf; the same figure as the same bytes.
 
         Raises:
             UsageError: it cannot be written.
         """
         try:
-            figure.savefig(path, dpi=150)
+            figure.savefig(path, dpi=150, metadata=_UNDATED.get(path.suffix))
         except OSError as error:
             raise UsageError(f"the picture {path} cannot be written: {error.strerror or error}.") from error
 
@@ -73,7 +92,7 @@ def drawing(text: str) -> Iterator[Drawing]:
     settings: Any = {
         "font.family": families, "axes.unicode_minus": False, "axes.spines.top": False, "axes.spines.right": False,
         "axes.grid": True, "grid.alpha": 0.3, "legend.frameon": False, "text.parse_math": False,
-        "svg.fonttype": "path",
+        "svg.fonttype": "path", "svg.hashsalt": "textdl",
     }  # fmt: skip
     with mpl.rc_context(settings):
         yield Drawing(shown)

@@ -1,12 +1,14 @@
 """The top of the library: text meets models.
 
-`train` and `load` give a `Model` (see bundle.py); `evaluate` and `compare` say how good models are, and
-`sample` draws text from one. The command line is a thin coat over these five.
+`train` and `load` give a `Model` (see bundle.py), and `plan` tells what training will take; `evaluate` and `compare`
+say how good models are, and `sample` draws text from one. The command line is a thin coat over these.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import os
 import platform
 import sys
@@ -17,9 +19,12 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 import textdl
 from textdl import tokenizers
 from textdl.bundle import FAMILIES, Family, Model, load
+from textdl.checkpoint import Checkpoint
 from textdl.corpus import line_fingerprint, open_corpus
 from textdl.encoded import EOS
 from textdl.errors import UsageError
@@ -31,9 +36,10 @@ from textdl.evaluation.score import encoded_text
 from textdl.evaluation.text import checked_lines, count_text, leaked_lines
 from textdl.generation.sampling import sample as sample_ids
 from textdl.generation.transforms import transforms
-from textdl.preparation import automatic, prepare
-from textdl.protocols import Run, ScorePolicy, Tokenizer
+from textdl.preparation import Prepared, automatic, prepare
+from textdl.protocols import Run, ScorePolicy, Tokenizer, WordVectors
 from textdl.storage import Reader, check_output, is_model
+from textdl.vocabulary import SPECIALS
 
 
 def train(
@@ -48,6 +54,8 @@ def train(
     vocab: str | os.PathLike[str] | None = None,
     keep_punctuation: bool = False,
     subword_regularization: float | None = None,
+    start_from: Model | str | os.PathLike[str] | None = None,
+    resume: bool | None = None,
     encoding: str = "utf-8",
     processes: int = 0,
     seed: int | None = None,
@@ -69,6 +77,10 @@ def train(
         keep_punctuation: word2vec only: also train on pieces without a letter or digit.
         subword_regularization: draw the pieces of a SentencePiece model anew for each epoch: for unigram the
             smoothing alpha (0.1), for BPE the dropout (0.1). Neural families only.
+        start_from: a model to train on (word2vec): its tokenizer, words and settings are taken over, and words of
+            the text that it lacks come to them from min_count up. It is not changed.
+        resume: a training with an `output` leaves a checkpoint beside it, `output.training`, until the model is
+            saved (word2vec). True: go on from it, if it is there; False: write over it; None: refuse to start.
         encoding: of the files.
         processes: that tokenize; 0: one for each core.
         seed: same seed, same model, where the family promises it; None: that of `run`, which is 1.
@@ -80,6 +92,112 @@ def train(
         UsageError, CorpusError: with what was found and what to do.
     """
     run = run or Run()
+    job = _settle(
+        family, corpus, tokenizer=tokenizer, output=output, valid=valid, min_count=min_count, max_vocab=max_vocab,
+        vocab=vocab, keep_punctuation=keep_punctuation, subword_regularization=subword_regularization,
+        start_from=start_from, resume=resume, encoding=encoding, processes=processes, seed=seed, budget=budget, run=run,
+        **config,
+    )  # fmt: skip
+    prepared, checkpoint = job.prepared, run.checkpoint
+    fitted = job.module.fit(prepared.data, job.settings, valid=prepared.valid, run=run, **job.start)
+    if budget is not None and run.figures.get("epochs", 1.0) < 0.1:
+        run.note(f"only {run.figures['epochs']:.1%} of the text was read in this budget: the model is barely trained")
+    if run.interrupted and checkpoint is not None and checkpoint.written is not None:
+        run.note(f"{checkpoint.name} holds {checkpoint.written}: the same command with --resume goes on from there.")
+    made, known, text = prepared.tokenizer, prepared.vocab, prepared.text
+    card = {
+        "family": family,
+        "textdl": textdl.__version__,
+        "config": asdict(job.settings),
+        "seed": run.seed,
+        "min_count": prepared.min_count,
+        "keep_punctuation": job.keep_punctuation,
+        "tokenizer": {"spec": made.spec, "fingerprint": made.fingerprint, "lossless": made.lossless},
+        "vocabulary": {"size": len(known), "fingerprint": known.fingerprint},
+        "corpus": {"name": text.name, "fingerprint": text.fingerprint, "unit": text.unit},
+        "ledger": prepared.ledger.to_dict(),
+        "train_seconds": round(sum(run.seconds.get(s, 0.0) for s in ("counting", "estimating", "training")), 3),
+        "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
+        "figures": run.figures,
+        "notes": run.notes,
+        "interrupted": run.interrupted,
+        "failed": run.failed,
+        "describe": fitted.describe(),
+        "versions": _versions(),
+    }
+    lines = prepared.lines
+    if (base := job.base) is not None:
+        card["from"] = {"model": base.name, "corpora": _corpora(base)}
+        lines = np.union1d(base.lines, lines)
+    left_out = prepared.left_out if isinstance(fitted, WordVectors) else None
+    model = Model(family, fitted, made, known, card, prepared.speller, lines, run.curve, lambda: left_out)
+    if output is not None:
+        directory = Path(output)
+        if (run.interrupted or run.failed) and is_model(directory):
+            directory = _free(directory.with_name(directory.name + ".interrupted"))
+        with run.timing("saving"):
+            model.save(directory)
+        if checkpoint is not None and not run.interrupted:
+            checkpoint.remove()
+    return model
+
+
+def plan(family: str, corpus: Any, *, run: Run | None = None, **arguments: Any) -> Any:
+    """What `train` with the same arguments will take (word2vec): a `textdl.word2vec.Plan`.
+
+    Reads and tokenizes the text, which is kept in the cache, and measures a second or two of training on matrices
+    that are thrown away. Nothing else is written.
+
+    Raises:
+        UsageError, CorpusError: as `train`.
+    """
+    if not _family(family).goes_on:
+        raise UsageError(f"--dry-run is for word2vec; {family} cannot be planned")
+    run = run or Run()
+    job = _settle(family, corpus, run=run, **{**arguments, "resume": False})
+    return job.module.plan(
+        job.prepared.data, job.settings, run=run, **{key: value for key, value in job.start.items() if key == "start"}
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is settled before training begins."""
+
+    module: Any
+    """Of the family."""
+    settings: Any
+    """Its Config."""
+    prepared: Prepared
+    keep_punctuation: bool
+    base: Model | None
+    """That training starts from."""
+    start: dict[str, Any]
+    """The same in the family's terms: arguments of `fit`."""
+
+
+def _settle(
+    family: str,
+    corpus: Any,
+    *,
+    run: Run,
+    tokenizer: str | Tokenizer = "auto",
+    output: str | os.PathLike[str] | None = None,
+    valid: Any = None,
+    min_count: int | None = None,
+    max_vocab: int | None = None,
+    vocab: str | os.PathLike[str] | None = None,
+    keep_punctuation: bool = False,
+    subword_regularization: float | None = None,
+    start_from: Model | str | os.PathLike[str] | None = None,
+    resume: bool | None = None,
+    encoding: str = "utf-8",
+    processes: int = 0,
+    seed: int | None = None,
+    budget: float | None = None,
+    **config: Any,
+) -> _Job:
+    """Check the arguments of `train`, and bring the text to where training begins."""
     run.seed = run.seed if seed is None else seed
     for name, value in (
         ("seed", run.seed),
@@ -100,7 +218,19 @@ def train(
         if not entry.budget:
             raise UsageError(f"--budget is for neural models; {family} takes the time its text takes")
         run.deadline = began + budget - _reserve(budget)
+    if not entry.goes_on and (resume is not None or start_from is not None):
+        raise UsageError(
+            f"--{'from' if start_from is not None else 'resume'} is for word2vec; {family} starts from nothing"
+        )
+    if resume and output is None:
+        raise UsageError("--resume goes on from the checkpoint beside the output: give the directory, with -o")
 
+    base = None
+    if start_from is not None:
+        base = _base(start_from, family, tokenizer, max_vocab, vocab, output)
+        tokenizer, config = base.tokenizer, module.inherited(base.model, config)
+        min_count = base.card["min_count"] if min_count is None else min_count
+        keep_punctuation = keep_punctuation or base.card.get("keep_punctuation", False)
     text = open_corpus(corpus, encoding=encoding)
     settings = _config(module.Config, family, config, unit=text.unit)
     if vocab is not None and (min_count is not None or max_vocab is not None):
@@ -109,10 +239,23 @@ def train(
         raise UsageError(f"--subword-regularization is for families that train in epochs; {family} counts once")
     if valid is not None and entry.validation == "none":
         raise UsageError(f"--valid is for families that train in steps; {family} counts, and evaluates with `eval`")
+    if valid is None and entry.validation == "optional" and getattr(settings, "patience", None):
+        raise UsageError(
+            f"--patience {settings.patience}: there is no held-out text to watch. Give some with --valid FILE."
+        )
+    held_out = open_corpus(valid, encoding=encoding) if valid is not None else None
+    if entry.goes_on and output is not None:
+        run.checkpoint = Checkpoint(Path(output), resume)
+        if resume and run.checkpoint.written is None:
+            run.note(f"there is no {run.checkpoint.name} to go on from: training starts from the beginning")
+        # The number of threads may change on the way: where they decide, nothing is promised.
+        options = {_option(name): value for name, value in asdict(settings).items() if name != "workers"}
+        options |= {"--seed": run.seed, "--subword-regularization": subword_regularization}
+        run.checkpoint.check({"family": family, **options})
     prepared = prepare(
         text,
         tokenizer=tokenizer,
-        valid=open_corpus(valid, encoding=encoding) if valid is not None else None,
+        valid=held_out,
         hold_out=entry.validation == "needed",
         unit=getattr(settings, "context", text.unit),
         min_count=entry.min_count if min_count is None else min_count,
@@ -120,39 +263,67 @@ def train(
         vocabulary=Path(vocab) if vocab is not None else None,
         subword_regularization=subword_regularization,
         processes=processes,
+        spelled=entry.language_model,
         keep=None if keep_punctuation else entry.keep,
         run=run,
+        extends=base.vocab if base is not None else None,
+        read_before=frozenset(corpus["fingerprint"] for corpus in _corpora(base)) if base is not None else frozenset(),
     )
-    fitted = module.fit(prepared.data, settings, valid=prepared.valid, run=run)
-    if budget is not None and run.figures.get("epochs", 1.0) < 0.1:
-        run.note(f"only {run.figures['epochs']:.1%} of the text was read in this budget: the model is barely trained")
-    made, known, text = prepared.tokenizer, prepared.vocab, prepared.text
-    card = {
-        "family": family,
-        "textdl": textdl.__version__,
-        "config": asdict(settings),
-        "seed": run.seed,
-        "min_count": prepared.min_count,
-        "tokenizer": {"spec": made.spec, "fingerprint": made.fingerprint, "lossless": made.lossless},
-        "vocabulary": {"size": len(known), "fingerprint": known.fingerprint},
-        "corpus": {"name": text.name, "fingerprint": text.fingerprint, "unit": text.unit},
-        "ledger": prepared.ledger.to_dict(),
-        "train_seconds": round(sum(run.seconds.get(s, 0.0) for s in ("counting", "estimating", "training")), 3),
-        "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
-        "figures": run.figures,
-        "notes": run.notes,
-        "interrupted": run.interrupted,
-        "describe": fitted.describe(),
-        "versions": _versions(),
-    }
-    model = Model(family, fitted, made, known, card, prepared.speller, prepared.lines, run.curve)
-    if output is not None:
-        directory = Path(output)
-        if run.interrupted and is_model(directory):
-            directory = _free(directory.with_name(directory.name + ".interrupted"))
-        with run.timing("saving"):
-            model.save(directory)
-    return model
+    start: dict[str, Any] = {}
+    if base is not None:
+        ids = np.array([*range(len(SPECIALS)), *map(prepared.vocab.id, base.vocab.pieces)])
+        counts = prepared.vocab.counts.copy()
+        counts[: len(SPECIALS)] = 0
+        trained = base.card["figures"].get("epochs_in_all", base.card["config"]["epochs"])
+        start = {"start": module.Start(base.model, ids, counts, trained), "vocab": prepared.vocab}
+    if run.checkpoint is not None:
+        run.checkpoint.check(
+            {
+                "the text": _short(prepared.text.fingerprint),
+                "the held-out text": _short(held_out.fingerprint) if held_out is not None else None,
+                "the tokenizer": f"{prepared.tokenizer.spec} ({_short(prepared.tokenizer.fingerprint)})",
+                "the vocabulary": _short(prepared.vocab.fingerprint),
+                "--from": f"{base.name} ({_short(_digest(base.card))})" if base is not None else None,
+            }
+        )
+    return _Job(module, settings, prepared, keep_punctuation, base, start)
+
+
+def _base(
+    start_from: Model | str | os.PathLike[str], family: str, tokenizer: str | Tokenizer, max_vocab: int | None,
+    vocab: str | os.PathLike[str] | None, output: str | os.PathLike[str] | None,
+) -> Model:  # fmt: skip
+    """The model to start from, with what would contradict it refused."""
+    for name, given in (
+        ("tokenizer", tokenizer != "auto"),
+        ("max-vocab", max_vocab is not None),
+        ("vocab", vocab is not None),
+    ):
+        if given:
+            raise UsageError(
+                f"--{name} cannot be given with --from: the tokenizer and the words are those of its model"
+            )
+    base = _loaded(start_from)
+    if base.family != family:
+        raise UsageError(f"--from {base.name}: a {FAMILIES[base.family].title}, which {family} cannot start from")
+    if not hasattr(base.model, "context"):
+        raise UsageError(f"--from {base.name}: it holds the vectors alone, without what is needed to train them on")
+    if output is not None and base.directory is not None and Path(output).resolve() == base.directory.resolve():
+        raise UsageError(f"-o {output}: that is the model of --from, which is left as it is. Choose another directory.")
+    return base
+
+
+def _corpora(model: Model) -> list[dict[str, Any]]:
+    """Every text that a model was trained on."""
+    return [*model.card.get("from", {}).get("corpora", []), model.card["corpus"]]
+
+
+def _digest(card: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+
+
+def _short(fingerprint: str | None) -> str:
+    return (fingerprint or "")[:12]
 
 
 @dataclass(frozen=True)
@@ -200,7 +371,7 @@ def evaluate(
     results: list[Result] = []
     simple: list[Result] = []
     for name, model in zip(_names(loaded), loaded, strict=True):
-        leaked = leaked_lines(lines, model.lines, line_fingerprint)
+        leaked = leaked_lines(lines, model.lines, line_fingerprint) if len(model.lines) else None
         with encoded_text(model.tokenizer, model.vocab, model.speller, lines, run) as encoded:
             results.append(
                 measure(
@@ -209,10 +380,10 @@ def evaluate(
                 )
             )  # fmt: skip
             if not simple:
-                for title, base in (
-                    ("uniform", baselines.uniform(len(model.vocab))),
-                    ("unigram", baselines.unigram(model.vocab)),
-                ):
+                bases = [("uniform", baselines.uniform(len(model.vocab)))]
+                if model.vocab.counts.any():  # none are known of an imported model
+                    bases.append(("unigram", baselines.unigram(model.vocab)))
+                for title, base in bases:
                     simple.append(measure(base, encoded, counts, policy=policy, name=f"{title} ({name})"))
     return Evaluation(results, simple)
 

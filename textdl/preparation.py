@@ -6,7 +6,7 @@ once to be tokenized; nothing is left out without a count in the ledger or a not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from textdl import tokenizers
 from textdl.corpus import Corpus, Ledger, line_fingerprints, mostly_han
 from textdl.encoded import UNK, Encoded
-from textdl.encoding import encode_corpus
+from textdl.encoding import EncodedCorpus, encode_corpus
 from textdl.errors import CorpusError, UsageError
 from textdl.evaluation.spelling import Speller, rarest
 from textdl.protocols import Run, Tokenizer, TrainingData
 from textdl.tokenizers.parallel import encode_lines
-from textdl.vocabulary import SPECIALS, Vocabulary, read_pieces, select
+from textdl.vocabulary import SPECIALS, LeftOut, Vocabulary, read_pieces, select
 
 HELD_OUT = 0.05
 """Of a corpus, where a family needs held-out text and none is given."""
@@ -38,11 +38,13 @@ class Prepared:
     data: TrainingData
     valid: Encoded | None
     min_count: int
-    speller: Speller
+    speller: Speller | None
     lines: NDArray[np.uint64]
     """Fingerprints of the training lines, sorted."""
     ledger: Ledger
     """Of everything that was read, held-out lines included."""
+    left_out: LeftOut | None
+    """The types outside the vocabulary; None where other texts, or an inventory, had a say in it."""
 
 
 def prepare(
@@ -58,7 +60,10 @@ def prepare(
     keep: Callable[[str], bool] | None,
     subword_regularization: float | None,
     processes: int,
+    spelled: bool,
     run: Run,
+    extends: Vocabulary | None = None,
+    read_before: Set[str] = frozenset(),
 ) -> Prepared:
     """Prepare a corpus.
 
@@ -74,7 +79,10 @@ def prepare(
         keep: pieces for which this is False are cut.
         subword_regularization: the tokenizer's pieces are drawn anew for each epoch, with this strength.
         processes: for tokenizing; 0: one for each core.
+        spelled: fit a speller for unknown words, as language models need it.
         run: receives progress, notes and seconds.
+        extends: a vocabulary all of whose pieces are kept; those of the text come to it, and counts are added up...
+        read_before: ...but for texts with these fingerprints, whose counts it has.
 
     Raises:
         CorpusError: no text, or too little to hold some out.
@@ -111,13 +119,18 @@ def prepare(
                 run.note(f"{made.spec} has a vocabulary of its own, of which nothing is cut")
             min_count, max_vocab, keep = 1, None, None
             fixed = made.inventory
+        if extends is not None:
+            if again := text.fingerprint in read_before:
+                run.note(f"{text.name} was trained on before: its counts are not added a second time")
+            joined = _joined(extends, whole, min_count, keep, again=again, fixed=made.inventory is not None)
+            fixed = joined.pieces
         chosen = select(
             whole.types(), whole.counts, min_count=min_count, max_size=max_vocab,
             keep=keep, fixed=fixed,
         )  # fmt: skip
-        vocab, left_out = chosen.vocab, chosen.cut | whole.lacking
+        vocab, left_out = chosen.vocab if extends is None else joined, chosen.cut | whole.lacking
         data = whole.through(chosen)
-    if not vocab.counts[len(SPECIALS) :].any():
+    if not chosen.vocab.counts[len(SPECIALS) :].any():
         most = max(left_out.values(), default=0)
         raise CorpusError(
             f"{text.name}: every type is cut. "
@@ -133,17 +146,21 @@ def prepare(
             run.note(f"the text spells {special} {times:,} times: that is an ordinary word here, not the special one")
     with run.timing("encoding"):
         watched = vocab.encode_lines(encode_lines(made, valid, processes=processes)) if valid is not None else None
-    with run.timing("speller"):
-        speller = Speller.fit(rarest(vocab, left_out), vocab.pieces, single_code_point=made.single_code_points)
+    speller = None
+    if spelled:
+        with run.timing("speller"):
+            speller = Speller.fit(rarest(vocab, left_out), vocab.pieces, single_code_point=made.single_code_points)
     ledger.tokens, ledger.types = data.tokens, len(vocab.pieces)
-    ledger.cut_types, ledger.cut_tokens = chosen.cut_types + whole.lacking_types, int(vocab.counts[UNK])
+    ledger.cut_types = chosen.cut_types + whole.lacking_types
+    ledger.cut_tokens = int(chosen.vocab.counts[UNK])
     ledger.lines_held_out = ledger.lines - len(data)
     ledger.characters_held_out = ledger.characters - text.read().characters
     ledger.tokens_held_out = watched.tokens if watched is not None and ledger.lines_held_out else None
     trained: TrainingData = data
     if subword_regularization is not None:
         trained = _Resegmented(text, made, vocab, subword_regularization, run.seed)
-    return Prepared(text, made, vocab, trained, watched, min_count, speller, lines, ledger)
+    told = chosen.left_out if extends is None and made.inventory is None else None
+    return Prepared(text, made, vocab, trained, watched, min_count, speller, lines, ledger, told)
 
 
 class _Resegmented:
@@ -164,6 +181,32 @@ class _Resegmented:
             drawn = self._tokenizer.sampled(self._text, alpha=self._alpha, seed=seed)
             self._number, self._epoch = number, self._vocab.encode_lines(drawn)
         return self._epoch
+
+
+def _joined(
+    known: Vocabulary, whole: EncodedCorpus, min_count: int, keep: Callable[[str], bool] | None, *,
+    again: bool, fixed: bool,
+) -> Vocabulary:  # fmt: skip
+    """A vocabulary and what the types of a text bring to it, in order of the joint counts.
+
+    again: the counts of the text are already in those of `known`. fixed: the order stands.
+    """
+    counts = dict(zip(known.pieces, known.counts[len(SPECIALS) :].tolist(), strict=True))
+    cut = 0
+    for piece, number in whole.types():
+        if piece in known:
+            counts[piece] += 0 if again else number
+        elif number >= min_count and (keep is None or keep(piece)):
+            counts[piece] = number
+        else:
+            cut += number
+    pieces = list(counts)  # an inventory has named them all, in its own order
+    if not fixed:
+        pieces.sort(key=lambda piece: (-counts[piece], piece))
+    specials = np.array([cut + int(whole.counts[UNK]), len(whole.data), len(whole.data)], np.int64)
+    if not again:
+        specials += known.counts[: len(SPECIALS)]
+    return Vocabulary(pieces, np.concatenate((specials, np.array([counts[piece] for piece in pieces], np.int64))))
 
 
 def _difference(line: str, other: str) -> str:

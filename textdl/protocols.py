@@ -22,6 +22,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from textdl.checkpoint import Checkpoint
 from textdl.encoded import Encoded
 from textdl.storage import Writer
 from textdl.vocabulary import Vocabulary
@@ -142,20 +143,35 @@ class WordVectors(Protocol):
 
     vocab: Vocabulary
     vectors: Floats
-    """(V, D); the rows of specials are zero."""
+    """(V, D), float32 or float16; the rows of specials are zero."""
     explain: Callable[[str], str | None] | None
     """What else to say of an unknown word; whoever has the tokenizer sets it."""
 
     def lookup(self, word: str) -> int:
         """The id of a word. Raises UnknownWordError with what is spelled alike."""
 
-    def nearest(self, query: Floats, k: int, exclude: Sequence[int] = ()) -> list[tuple[int, float]]:
-        """The k ids of greatest cosine with query (D,), best first."""
+    def frequent(self, among: int | None = None, min_count: int = 0) -> NDArray[np.bool_] | None:
+        """(V,) the `among` most frequent words that were seen `min_count` times; None: all words."""
+
+    def units(self, ids: Ints) -> NDArray[np.float64]:
+        """(..., D) the vectors of some words at length 1."""
+
+    def nearest_of_many(
+        self,
+        queries: NDArray[Any],
+        k: int,
+        excludes: Sequence[Sequence[int]],
+        *,
+        among: NDArray[np.bool_] | None = None,
+    ) -> list[list[tuple[int, float]]]:
+        """For each of queries (Q, D) the k ids of greatest cosine, best first, without those excluded."""
 
     def similarity(self, a: int, b: int) -> float: ...
 
-    def analogy(self, a: int, b: int, c: int, k: int) -> list[tuple[int, float]]:
-        """The k ids d that best complete `a is to b as c is to d`."""
+    def analogies(
+        self, questions: Ints, k: int, method: Literal["add", "mul"] = "add", *, among: NDArray[np.bool_] | None = None
+    ) -> list[list[tuple[int, float]]]:
+        """For each row a, b, c of questions (Q, 3) the k ids d that best complete `a is to b as c is to d`."""
 
 
 class TrainingData(Protocol):
@@ -186,8 +202,12 @@ class Run:
     """Sentences for the user, printed after training and kept in the card."""
     curve: list[dict[str, Any]] = field(default_factory=list)
     """The training curve: one record an epoch or a validation; becomes log.jsonl."""
+    checkpoint: Checkpoint | None = None
+    """Where the state of training is kept after every epoch, and what to go on from, for families that can."""
     interrupted: bool = False
     """Set by `fit` when Ctrl-C ended training early and the model so far is returned."""
+    failed: bool = False
+    """Set by `fit` when training broke down and the last good model is returned."""
 
     @contextmanager
     def timing(self, stage: str) -> Iterator[None]:

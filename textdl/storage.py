@@ -168,6 +168,24 @@ def saving(directory: Path, config: dict[str, Any]) -> Iterator[Writer]:
     _write_journal(directory, set())
 
 
+def discard(directory: Path) -> None:
+    """Remove what was saved in a directory, and the directory if nothing else is in it; no matter if it is not there.
+
+    A kill on the way leaves what no reader takes for a model, and what the next save clears away.
+    """
+    if not is_model(directory):
+        return
+    names = _journal(directory)
+    if (directory / _CONFIG).exists():
+        names |= {entry["file"] for entry in _read_config(directory)["files"].values()}
+        (directory / _UNFINISHED).write_text("".join(f"{name}\n" for name in sorted(names)), "utf-8")
+        (directory / _CONFIG).unlink()
+    _remove(directory, names | {f"{_CONFIG}.new"})
+    (directory / _UNFINISHED).unlink()
+    if not any(directory.iterdir()):
+        directory.rmdir()
+
+
 class Reader:
     """The files of a saved model. Sizes are checked on opening, hashes by `verify`."""
 

@@ -17,10 +17,11 @@ import hashlib
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,8 @@ def escape(piece: str) -> str:
 
 def unescape(text: str) -> str:
     """The piece that `escape` wrote. Undoes it exactly."""
+    if "\\" not in text and "\u2581" not in text:  # nearly all: vocabularies are long
+        return text
     return _ESCAPED.sub(lambda m: " " if m[0] == "\u2581" else chr(int(m[1], 16)), text)
 
 
@@ -56,7 +59,7 @@ class Vocabulary:
         """pieces: without specials; counts: (V,), specials first."""
         self._pieces = [*SPECIALS, *pieces]
         self.counts = np.zeros(len(self), np.int64) if counts is None else np.asarray(counts, np.int64)
-        self._ids = {piece: i for i, piece in enumerate(self._pieces) if i >= len(SPECIALS)}
+        self._ids = dict(zip(pieces, range(len(SPECIALS), len(self)), strict=True))
         if len(self._ids) != len(pieces):
             raise UsageError(f"a vocabulary with {len(pieces) - len(self._ids)} pieces given twice")
         if len(self.counts) != len(self):
@@ -109,22 +112,26 @@ class Vocabulary:
     @classmethod
     def from_text(cls, text: str, source: str | Path = "vocab.txt") -> Vocabulary:
         """Raises ModelError, with the line, where it is not what `to_text` writes."""
-        pieces: list[str] = []
-        counts: list[int] = []
-        lines = text.split("\n")
-        if lines.pop() != "":
+        if not text.endswith("\n"):
             raise ModelError(f"{source}: the last line has no end: the file is cut short. Copy it again.")
-        for number, line in enumerate(lines, 1):
-            written, tab, count = line.rpartition("\t")
-            if not tab or not written or not count.isdecimal():
-                raise ModelError(f"{source}, line {number}: expected `piece<TAB>count`, got {line[:60]!r}")
-            if number <= len(SPECIALS):
-                if written != SPECIALS[number - 1]:
-                    raise ModelError(f"{source}, line {number}: expected {SPECIALS[number - 1]}, got {written!r}")
-            else:
-                pieces.append(unescape(written))
-            counts.append(int(count))
-        return cls(pieces, np.array(counts, np.int64))
+        cells = text[:-1].replace("\n", "\t").split("\t")  # a written piece has no tab
+        written, counts = cells[::2], cells[1::2]
+        first = len(SPECIALS)
+        whole = len(written) == len(counts) == text.count("\n") and "" not in counts and "".join(counts).isdecimal()
+        if not whole or "" in written or written[:first] != list(SPECIALS)[: len(written)]:
+            raise _malformed(text, source)
+        return cls(list(map(unescape, written[first:])), np.fromiter(map(int, counts), np.int64, len(counts)))
+
+
+def _malformed(text: str, source: str | Path) -> ModelError:
+    """The first line that is not as `Vocabulary.to_text` writes it."""
+    for number, line in enumerate(text.split("\n"), 1):
+        written, tab, count = line.partition("\t")
+        if not tab or not written or not count.isdecimal():
+            return ModelError(f"{source}, line {number}: expected `piece<TAB>count`, got {line[:60]!r}")
+        if number <= len(SPECIALS) and written != SPECIALS[number - 1]:
+            return ModelError(f"{source}, line {number}: expected {SPECIALS[number - 1]}, got {written!r}")
+    raise AssertionError("a vocabulary that is as it should be")
 
 
 def read_pieces(path: Path) -> list[str]:
@@ -229,6 +236,44 @@ class Thinned(dict[str, int]):
         self.met += 1
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """The types that a vocabulary does not have, and how often they were seen; up to a bound, the most frequent.
+
+    Written as vocab.txt is, behind a line with the number of the types beyond the bound.
+    """
+
+    LIMIT: ClassVar = 100_000
+    """Types that are kept: 1 to 2 MB."""
+    counts: dict[str, int] = field(default_factory=dict)
+    """Those that are kept, in order of falling count."""
+    others: int = 0
+    """Types beyond them."""
+
+    def at_most(self, piece: str) -> tuple[int, bool]:
+        """How often a piece outside the vocabulary was seen at most, and whether that is the exact number."""
+        if piece in self.counts:
+            return self.counts[piece], True
+        return (min(self.counts.values()), False) if self.others else (0, True)
+
+    def to_text(self) -> str:
+        return f"{self.others}\n" + "".join(f"{escape(piece)}\t{n}\n" for piece, n in self.counts.items())
+
+    @classmethod
+    def from_text(cls, text: str, source: str | Path) -> LeftOut:
+        """Raises ModelError, with the line, where it is not what `to_text` writes."""
+        first, *lines = text.split("\n")
+        if not first.isdecimal() or lines.pop() != "":
+            raise ModelError(f"{source} is damaged: it does not begin with a number or is cut short. Copy it again.")
+        counts: dict[str, int] = {}
+        for number, line in enumerate(lines, 2):
+            written, _, count = line.partition("\t")
+            if not written or not count.isdecimal():
+                raise ModelError(f"{source}, line {number}: expected `piece<TAB>count`, got {line[:60]!r}")
+            counts[unescape(written)] = int(count)
+        return cls(counts, int(first))
+
+
 @dataclass(frozen=True, eq=False)
 class Selection:
     """Which types a vocabulary keeps, and what became of the others."""
@@ -240,6 +285,8 @@ class Selection:
     cut_tokens: int
     cut: dict[str, int]
     """The types left out, with their counts; of more than 200,000 an even selection of half of that or more."""
+    left_out: LeftOut
+    """The same, of more than 100,000 the most frequent."""
 
 
 def select(
@@ -266,7 +313,7 @@ def select(
     places = {piece: i for i, piece in enumerate(pieces)}
     kept = [0] * len(pieces)
     table = np.full(len(counts), UNK, np.int32)
-    cut = Thinned()
+    cut, most_frequent = Thinned(), dict[str, int]()
     for i, (piece, number) in enumerate(types, first):
         if fixed is not None:
             place = places.get(piece)
@@ -279,13 +326,17 @@ def select(
             pieces.append(piece)
             kept.append(number)
         if place is None:
+            if len(most_frequent) < LeftOut.LIMIT:
+                most_frequent[piece] = number
             cut.add(piece, number)
         else:
             table[i] = place + first
     numbers = np.array(kept, np.int64)
     cut_tokens = int(counts[first:].sum() - numbers.sum())
     specials = counts[:first] + np.array([cut_tokens, 0, 0])
-    return Selection(Vocabulary(pieces, np.concatenate((specials, numbers))), table, cut.met, cut_tokens, cut)
+    vocab = Vocabulary(pieces, np.concatenate((specials, numbers)))
+    left_out = LeftOut(most_frequent, cut.met - len(most_frequent))
+    return Selection(vocab, table, cut.met, cut_tokens, cut, left_out)
 
 
 def cut(

@@ -6,7 +6,8 @@ TEXT has one sentence a line, pieces separated by single spaces (by character: a
 or .gz; both programs read it so. KenLM trains with lmplz and is packed by build_binary, as trie and as
 probing; textdl counts, packs, saves and opens. Then both score the same lines of the text from Python:
 kenlm's module a sentence at a time, `score` and `full_scores`; textdl in bulk, from ids and from text.
-Their totals are compared. Figures of textdl on the left, ratios such that above 1 is in its favour.
+Their totals are compared. Figures of textdl on the left, ratios such that above 1 is in its favour. Last,
+what a first use takes in a new Python: with kernels that are compiled and kept on disk, and without.
 
 KenLM is never part of textdl. To have it here:
     its programs: cmake with -DKENLM_MAX_ORDER=10 on a copy of github.com/kpu/kenlm (needs Boost)
@@ -89,6 +90,7 @@ def _bench(args: argparse.Namespace, directory: Path) -> None:
     )
     _score(args, plain, directory, vocab, model, module, peers)
     _sample(model)
+    _first_use(directory)
 
 
 def _textdl_train(
@@ -231,6 +233,37 @@ def _sample(model: NgramModel) -> None:
     began = time.perf_counter()
     drawn = sum(1 for _ in sample(model, n=200, max_tokens=50, seed=1))
     row("sampling 10,000 tokens, 200 rows, s", (time.perf_counter() - began) * 10_000 / drawn)
+
+
+_NEW_PYTHON = """
+import sys
+from pathlib import Path
+import numpy as np
+from textdl import ngram
+from textdl.encoded import Encoded
+from textdl.storage import Reader
+if sys.argv[1] == "train":
+    ngram.fit(Encoded.from_lines([[3, 4]], 5), ngram.Config(5))
+else:
+    model = ngram.load(Reader(Path(sys.argv[2])))
+    list(model.score(Encoded.from_lines([[3]], model.vocab_size)))
+    if sys.argv[1] == "sample":
+        model.step(model.start()[1], np.array([3]))
+"""
+
+
+def _first_use(directory: Path) -> None:
+    """From the start of Python to the first result."""
+    for name, work in (("train on a line", "train"), ("open and score", "score"), ("and a step", "sample")):
+        command = [sys.executable, "-c", _NEW_PYTHON, work, str(directory / "model")]
+
+        def use(kernels: Path, command: list[str] = command) -> None:
+            subprocess.run(command, env={**os.environ, "NUMBA_CACHE_DIR": str(kernels)}, check=True)
+
+        with tempfile.TemporaryDirectory(prefix="ngram-kernels-") as kernels:
+            cold = best(partial(use, Path(kernels)), 1)
+            row(f"new process, {name}: s", best(partial(use, Path(kernels))))
+        print(f"    without kernels on disk {cold:.1f}")
 
 
 def row(name: str, ours: float, *theirs: float, lower: bool = False) -> None:

@@ -1,80 +1,232 @@
-"""textdl's skip-gram beside gensim's, in one run: speed of the training loop, and quality.
+"""textdl's word2vec beside gensim's, in one run: speed, memory and quality of all four modes.
 
-    python scripts/bench/word2vec_gensim.py english.txt.gz --seeds 5
+    python scripts/bench/word2vec_gensim.py english.txt.gz
+    python scripts/bench/word2vec_gensim.py poetry.zh.txt.gz --tokenizer jieba --similarity 240.txt --seeds 3
+    python scripts/bench/word2vec_gensim.py english.txt.gz --model skipgram --loss ns --scaling scaling.png
 
-Both read the same words: the text in lower case, split on white space, blank lines left out. gensim
-trains from `corpus_file`, its fastest path, and is timed over the `train` call, after the vocabulary;
-textdl over its training loop, after encoding and compiling. Words are raw words, all of the file
-times epochs, those below --min-count included, for both. Quality: Spearman's correlation with
-WordSim-353 and SimLex-999, the mean over the seeds and its standard error. Runs alternate.
+Both are given one file of words separated by spaces, blank lines left out, and train in a process of their
+own, from its start to saved vectors: gensim from `corpus_file`, its fastest path; textdl by `textdl.train`, with
+compiled kernels (as from the second run on) and nothing of the text in its cache. The training loop is gensim's
+`train` call and textdl's passes; words are raw words, all of the file times epochs, for both. Vocabulary,
+encoding, compiling (loading what is compiled) and saving stand beside it. Runs alternate, so that what else the
+machine does meets both. Memory is the peak of the process.
+
+Quality: Spearman's correlation with WordSim-353 and SimLex-999 and the accuracy of the Google analogies among the
+30,000 most frequent words, or files of one's own; means over seeds with standard errors. `equal` is said where
+textdl's mean is not below gensim's by more than max(0.01, three standard errors of the difference).
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import importlib
+import itertools
+import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from textdl import word2vec
-from textdl.encoded import Encoded
-from textdl.evaluation.vectors import similarity_benchmark, simlex999, wordsim353
-from textdl.protocols import Run, WordVectors
-from textdl.vocabulary import Vocabulary, build
-from textdl.word2vec import gensim_interop
+SYSTEMS = ("gensim", "textdl")
+NAMES = {("skipgram", "ns"): "skip-gram NS", ("skipgram", "hs"): "skip-gram HS",
+         ("cbow", "ns"): "CBOW NS", ("cbow", "hs"): "CBOW HS"}  # fmt: skip
 
 
-def lines_of(path: Path, quick: bool, length: int | None) -> Iterator[list[str]]:
-    """Lines of words; with `length`, broken anew after so many words."""
+# In a process of its own
+
+
+def train_gensim(job: dict[str, Any]) -> dict[str, float]:
+    began = time.perf_counter()
+    from gensim.models import Word2Vec
+
+    seconds = {"import": time.perf_counter() - began}
+    began = time.perf_counter()
+    hierarchical = job["loss"] == "hs"
+    model = Word2Vec(
+        vector_size=job["dim"], window=job["window"], negative=0 if hierarchical else job["negative"],
+        hs=int(hierarchical), sg=int(job["model"] == "skipgram"), sample=1e-3, min_count=job["min_count"],
+        workers=job["workers"], seed=job["seed"], epochs=job["epochs"],
+    )  # fmt: skip
+    model.build_vocab(corpus_file=job["corpus"])
+    seconds["vocabulary"] = time.perf_counter() - began
+    began = time.perf_counter()
+    model.train(
+        corpus_file=job["corpus"], total_examples=model.corpus_count, total_words=model.corpus_total_words,
+        epochs=job["epochs"],
+    )  # fmt: skip
+    seconds["training"] = time.perf_counter() - began
+    began = time.perf_counter()
+    model.wv.save(job["output"])
+    return seconds | {"saving": time.perf_counter() - began}
+
+
+def train_textdl(job: dict[str, Any]) -> dict[str, float]:
+    began = time.perf_counter()
+    import textdl
+    from textdl.protocols import Run
+
+    textdl.train  # noqa: B018  (loaded when asked for)
+    imported = time.perf_counter() - began
+    run = Run(seed=job["seed"])
+    names = ("model", "loss", "dim", "window", "negative", "epochs", "workers", "min_count")
+    textdl.train(
+        "word2vec", job["corpus"], output=job["output"], tokenizer="whitespace", keep_punctuation=True, run=run,
+        **{name: job[name] for name in names}, **job["options"],
+    )  # fmt: skip
+    return {"import": imported, **run.seconds}
+
+
+def child(job: dict[str, Any]) -> None:
+    seconds = {"gensim": train_gensim, "textdl": train_textdl}[job["system"]](job)
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(json.dumps({"seconds": seconds, "megabytes": peak / 1024}))
+
+
+# Beside each other
+
+
+def run(job: dict[str, Any], kernels: Path) -> dict[str, Any]:
+    """Seconds of the stages and of the whole, and the peak of memory, of one training in its own process."""
+    with tempfile.TemporaryDirectory(prefix="textdl-cache-") as cache:
+        environment = os.environ | {"TEXTDL_CACHE": cache, "NUMBA_CACHE_DIR": str(kernels)}
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, __file__, "--child", json.dumps(job)], env=environment, stdout=subprocess.PIPE, check=True
+        )
+        whole = time.perf_counter() - began
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result | {"whole": whole}
+
+
+def quality(job: dict[str, Any], benchmarks: dict[str, Any]) -> dict[str, float]:
+    from textdl.evaluation.vectors import analogy_benchmark, similarity_benchmark
+
+    if job["system"] == "gensim":
+        keyed = importlib.import_module("gensim.models").KeyedVectors.load(job["output"])
+        vectors = importlib.import_module("textdl.word2vec.gensim_interop").from_gensim(keyed)
+    else:
+        vectors = importlib.import_module("textdl").load(job["output"]).model
+    return {
+        name: float(
+            similarity_benchmark(vectors, questions)["spearman"] if kind == "similarity"
+            else analogy_benchmark(vectors, questions, among=30_000)["accuracy"]
+        )
+        for name, (kind, questions) in benchmarks.items()
+    }  # fmt: skip
+
+
+def lines_of(path: Path, args: argparse.Namespace) -> Iterator[list[str]]:
+    """Lines of words; with --line-length, broken anew after so many words."""
+    from textdl.tokenizers import create
+
+    tokenizer = create(args.tokenizer) if args.tokenizer != "whitespace" else None
     opener: Any = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8") as file:
+        text = (line.rstrip("\n").lower() for line in itertools.islice(file, args.lines))
+        lines = tokenizer.encode_lines(text) if tokenizer else (line.split() for line in text)
         words: list[str] = []
-        for number, line in enumerate(file):
-            if quick and number == 60_000:
-                break
-            words = words + line.lower().split() if length else line.lower().split()
-            while length and len(words) >= length:
-                yield words[:length]
-                words = words[length:]
-            if words and not length:
-                yield words
-        if words and length:
+        for line in lines:
+            # What gensim would cut at cannot be a word of both.
+            line = [word for word in line if word and not any(map(str.isspace, word))]
+            if not args.line_length:
+                if line:
+                    yield line
+                continue
+            words += line
+            while len(words) >= args.line_length:
+                yield words[: args.line_length]
+                words = words[args.line_length :]
+        if words:
             yield words
 
 
-def train_gensim(path: Path, seed: int, args: argparse.Namespace) -> tuple[float, WordVectors]:
-    from gensim.models import Word2Vec
+def benchmarks_of(args: argparse.Namespace) -> dict[str, Any]:
+    from textdl.evaluation import vectors as judged
 
-    model = Word2Vec(
-        vector_size=args.dim, window=args.window, negative=args.negative, sample=1e-3, min_count=args.min_count,
-        workers=args.workers, sg=1, seed=seed, alpha=0.025, min_alpha=1e-4, epochs=args.epochs,
-    )  # fmt: skip
-    model.build_vocab(corpus_file=str(path))
-    began = time.perf_counter()
-    model.train(
-        corpus_file=str(path), total_examples=model.corpus_count, total_words=model.corpus_total_words,
-        epochs=args.epochs,
-    )  # fmt: skip
-    return time.perf_counter() - began, gensim_interop.from_gensim(model.wv)
+    if args.similarity or args.analogies:
+        return {path.stem: ("similarity", judged.read_pairs(path)) for path in args.similarity} | {
+            path.stem: ("analogies", judged.read_analogies(path)) for path in args.analogies
+        }
+    return {
+        "WordSim-353": ("similarity", judged.wordsim353()),
+        "SimLex-999": ("similarity", judged.simlex999()),
+        "analogies": ("analogies", judged.google_analogies()),
+    }
 
 
-def train_textdl(encoded: Encoded, vocab: Vocabulary, seed: int, args: argparse.Namespace) -> tuple[float, WordVectors]:
-    run = Run(seed=seed)
-    config = word2vec.Config(
-        dim=args.dim, window=args.window, negative=args.negative, epochs=args.epochs, workers=args.workers
-    )
-    vectors = word2vec.fit(encoded, config, run=run, vocab=vocab)
-    return run.seconds["training"], vectors
+def standard_error(values: list[float]) -> float:
+    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
+
+
+def verdict(name: str, mode: tuple[str, str], gensim: list[float], textdl: list[float]) -> str:
+    """One line: both means, the difference, and whether the rule of the module is met."""
+    difference = statistics.mean(textdl) - statistics.mean(gensim)
+    error = (standard_error(gensim) ** 2 + standard_error(textdl) ** 2) ** 0.5
+    said = "equal" if difference >= -max(0.01, 3 * error) else "BELOW"
+    said = "above" if difference > 3 * error and difference > 0 else said
+    means = " ".join(f"{statistics.mean(v):.4f}±{standard_error(v):.4f}" for v in (gensim, textdl))
+    return f"{NAMES[mode]}\t{name}\t{means}\t{difference:+.4f}±{error:.4f}\t{said}"
+
+
+def scaling(args: argparse.Namespace, corpus: Path, work: Path) -> None:
+    """Draw the seconds of the whole process against the size of the text and the number of workers."""
+    from textdl.figures import drawing
+
+    found: list[tuple[str, int, int, float, float]] = []
+    lines = corpus.read_text(encoding="utf-8").splitlines(keepends=True)
+    mode = {"model": args.model[0], "loss": args.loss[0]}
+    print("system\twords\tworkers\twhole s\ttraining s")
+    for share in (8, 4, 2, 1):
+        part = work / f"part{share}.txt"
+        part.write_text("".join(lines[: len(lines) // share]), encoding="utf-8")
+        count = sum(map(len, map(str.split, lines[: len(lines) // share])))
+        for workers in sorted({1, args.workers}):
+            for system in SYSTEMS:
+                job = job_of(args, system, 1, part, work / "scaling") | mode | {"workers": workers}
+                best = min((run(job, args.kernels) for _ in range(2)), key=lambda r: float(r["whole"]))
+                found.append((system, count, workers, best["whole"], best["seconds"]["training"]))
+                print(
+                    f"{system}\t{count}\t{workers}\t{best['whole']:.2f}\t{best['seconds']['training']:.2f}", flush=True
+                )
+    with drawing("") as canvas:
+        figure = canvas.figure(10, 4)
+        for axes, column, title in zip(figure.subplots(1, 2), (3, 4), ("whole process", "training loop"), strict=True):
+            for system, workers in itertools.product(SYSTEMS, sorted({1, args.workers})):
+                points = [(row[1] / 1e6, row[column]) for row in found if row[0] == system and row[2] == workers]
+                axes.plot(*zip(*points, strict=True), marker="o", label=f"{system}, {workers} workers")
+            axes.set_xscale("log", base=2)
+            axes.set_yscale("log", base=2)
+            axes.set_xlabel("million words, 5 epochs" if args.epochs == 5 else "million words")
+            axes.set_ylabel("seconds")
+            axes.set_title(f"{NAMES[mode['model'], mode['loss']]}: {title}")
+            axes.legend()
+        canvas.save(figure, args.scaling)
+
+
+def job_of(args: argparse.Namespace, system: str, seed: int, corpus: Path, output: Path) -> dict[str, Any]:
+    names = ("dim", "window", "negative", "epochs", "workers", "min_count")
+    job = {name: getattr(args, name) for name in names}
+    return job | {
+        "system": system, "seed": seed, "corpus": str(corpus), "output": f"{output}.{system}",
+        "options": json.loads(args.options),
+    }  # fmt: skip
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        return child(json.loads(sys.argv[2]))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("text", type=Path, help="English text, plain or .gz")
+    parser.add_argument("text", type=Path, help="text, plain or .gz; it is trained on in lower case")
+    parser.add_argument("--tokenizer", default="whitespace", help="as for `textdl train`")
+    parser.add_argument("--model", nargs="+", default=["skipgram", "cbow"])
+    parser.add_argument("--loss", nargs="+", default=["ns", "hs"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--dim", type=int, default=100)
@@ -82,59 +234,73 @@ def main() -> None:
     parser.add_argument("--negative", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--min-count", type=int, default=5)
+    parser.add_argument("--options", default="{}", help="more for textdl, as JSON: '{\"deterministic\": true}'")
     parser.add_argument("--line-length", type=int, help="break the text anew into lines of so many words")
+    parser.add_argument("--lines", type=int, help="so many lines of the text alone")
+    parser.add_argument("--similarity", type=Path, nargs="*", default=[], help="files instead of the English ones")
+    parser.add_argument("--analogies", type=Path, nargs="*", default=[], help="the same")
+    parser.add_argument("--scaling", type=Path, help="draw cost against size and workers into this file instead")
     parser.add_argument("--quick", action="store_true", help="the first 60,000 lines, one seed")
     args = parser.parse_args()
-    seeds = range(1, 2 if args.quick else args.seeds + 1)
+    if args.quick:
+        args.lines, args.seeds = 60_000, 1
 
-    benchmarks = {"WordSim-353": wordsim353(), "SimLex-999": simlex999()}
-    with tempfile.TemporaryDirectory() as directory:
-        corpus = Path(directory) / "corpus.txt"
-        raw = lines = 0
+    with tempfile.TemporaryDirectory(prefix="word2vec-gensim-") as directory:
+        work = Path(directory)
+        args.kernels = work / "kernels"
+        corpus = work / "corpus.txt"
+        words = lines = 0
         with corpus.open("w", encoding="utf-8") as out:
-            for words in lines_of(args.text, args.quick, args.line_length):
-                out.write(" ".join(words) + "\n")
-                raw += len(words)
+            for line in lines_of(args.text, args):
+                out.write(" ".join(line) + "\n")
+                words += len(line)
                 lines += 1
-        with corpus.open(encoding="utf-8") as text:
-            vocab, encoded, _ = build((line.split() for line in text), min_count=args.min_count)
-        assert encoded.tokens == raw
         print(
-            f"{raw:,} words on {lines:,} lines, lower case, split on white space; {len(vocab) - 3:,} types occur "
-            f"{args.min_count} times or more"
+            f"{words:,} words on {lines:,} lines; dim {args.dim}, window {args.window}, {args.negative} noise words, "
+            f"{args.epochs} epochs, min-count {args.min_count}, {args.workers} workers; load {os.getloadavg()[0]:.1f}"
         )
+        modes = [(model, loss) for model in args.model for loss in args.loss]
+        small = work / "small.txt"
+        small.write_text("a b c d e f g h i j\n" * 5000, encoding="utf-8")
+        for model, loss in modes:  # compile
+            run(job_of(args, "textdl", 1, small, work / "small") | {"model": model, "loss": loss}, args.kernels)
+        if args.scaling:
+            return scaling(args, corpus, work)
+        compare(args, modes, corpus, words, work)
+
+
+def compare(args: argparse.Namespace, modes: list[tuple[str, str]], corpus: Path, words: int, work: Path) -> None:
+    benchmarks = benchmarks_of(args)
+    print("mode\tseed\tsystem\twords/s\ttraining s\twhole s\tMB\t" + "\t".join(benchmarks) + "\tother seconds")
+    runs: dict[tuple[tuple[str, str], str], list[dict[str, Any]]] = {}
+    for mode, seed, system in itertools.product(modes, range(1, args.seeds + 1), SYSTEMS):
+        model, loss = mode
+        job = job_of(args, system, seed, corpus, work / f"{model}.{loss}.{seed}") | {"model": model, "loss": loss}
+        result = run(job, args.kernels)
+        result["quality"] = quality(job, benchmarks)
+        runs.setdefault((mode, system), []).append(result)
+        others = " ".join(f"{k} {v:.2f}" for k, v in result["seconds"].items() if k != "training" and v >= 0.005)
         print(
-            f"skip-gram, dim {args.dim}, window {args.window}, negative {args.negative}, {args.epochs} epochs, "
-            f"{args.workers} workers; load {os.getloadavg()[0]:.1f}"
+            f"{NAMES[mode]}\t{seed}\t{system}\t{words * args.epochs / result['seconds']['training']:,.0f}\t"
+            f"{result['seconds']['training']:.2f}\t{result['whole']:.2f}\t{result['megabytes']:.0f}\t"
+            + "\t".join(f"{score:.4f}" for score in result["quality"].values())
+            + f"\t{others}",
+            flush=True,
         )
-        print("seed\tsystem\tseconds\twords/s\t" + "\t".join(benchmarks))
-        results: dict[str, list[list[float]]] = {"gensim": [], "textdl": []}
-        for seed in seeds:
-            for system, rows in results.items():
-                seconds, vectors = (
-                    train_gensim(corpus, seed, args) if system == "gensim" else train_textdl(encoded, vocab, seed, args)
-                )
-                scores = [float(similarity_benchmark(vectors, pairs)["spearman"]) for pairs in benchmarks.values()]
-                rows.append([raw * args.epochs / seconds, *scores])
-                shown = "\t".join(f"{score:.4f}" for score in scores)
-                print(f"{seed}\t{system}\t{seconds:.2f}\t{rows[-1][0]:,.0f}\t{shown}", flush=True)
-
-    columns = {system: [list(column) for column in zip(*rows, strict=True)] for system, rows in results.items()}
-    print("\nsystem\twords/s (median)\t" + "\t".join(f"{name} (mean ± s.e.)" for name in benchmarks))
-    for system, (speeds, *quality) in columns.items():
-        shown = "\t".join(f"{statistics.mean(s):.4f} ± {standard_error(s):.4f}" for s in quality)
-        print(f"{system}\t{statistics.median(speeds):,.0f}\t{shown}")
-    ratios = [t / g for g, t in zip(columns["gensim"][0], columns["textdl"][0], strict=True)]
-    print(f"ratio\t{statistics.median(ratios):.2f} (median; {min(ratios):.2f} to {max(ratios):.2f})\t", end="")
-    differences = (
-        statistics.mean(t) - statistics.mean(g)
-        for g, t in zip(columns["gensim"][1:], columns["textdl"][1:], strict=True)
-    )
-    print("\t".join(f"{difference:+.4f}" for difference in differences))
-
-
-def standard_error(values: list[float]) -> float:
-    return statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
+    print("\nmode\tbenchmark\tgensim, textdl\tdifference\tverdict")
+    for mode, name in itertools.product(modes, benchmarks):
+        scores = [[r["quality"][name] for r in runs[mode, system]] for system in SYSTEMS]
+        print(verdict(name, mode, *scores))
+    print("\nmode\ttraining loop, times as fast\twhole process\tmemory, textdl / gensim (medians; lowest to highest)")
+    for mode in modes:
+        cells = []
+        for of, over in (
+            (lambda r: r["seconds"]["training"], False), (lambda r: r["whole"], False), (lambda r: r["megabytes"], True)
+        ):  # fmt: skip
+            pairs = zip(runs[mode, "gensim"], runs[mode, "textdl"], strict=True)
+            ratios = [of(t) / of(g) if over else of(g) / of(t) for g, t in pairs]
+            cells.append(f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        print(f"{NAMES[mode]}\t" + "\t".join(cells))
 
 
 if __name__ == "__main__":

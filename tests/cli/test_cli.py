@@ -118,7 +118,7 @@ def test_score_and_sample_and_the_library_agree(models: Path) -> None:
     line = "the cat saw a qqq."
     rows = [row.split("\t") for row in fine("score", models / "ngram", line).splitlines()[1:]]
     scored = textdl.load(models / "ngram").score(line)
-    assert [float(row[2]) for row in rows[:-1]] == pytest.approx([value for _, value in scored], abs=1e-4)
+    assert [float(row[2]) for row in rows[:-2]] == pytest.approx([value for _, value in scored], abs=1e-4)
     printed = fine("sample", models / "lstm", "--prompt", "the", "-n", 2, "--max-tokens", 8, "--seed", 3)
     assert printed.splitlines() == textdl.sample(models / "lstm", prompt="the", n=2, max_tokens=8, seed=3)
     one = fine("sample", models / "lstm", "--prompt", "the", "--max-tokens", 8, "--seed", 3)
@@ -161,10 +161,43 @@ def test_pruning_and_memory_are_options(texts: Path, tmp_path: Path) -> None:
     assert run(*train, "--prune", "0,0,1", "--memory", "1G").returncode == 0
     for option, value, said in [
         ("--prune", "0,2,1", "may not fall"), ("--prune", "x", "counts separated by commas"),
+        ("--prune", "0,,1", "counts separated by commas"),
         ("--memory", "1K", "give 300M or more"), ("--memory", "much", "takes a size"),
     ]:  # fmt: skip
         done = run(*train, option, value)
         assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_word2vec_is_planned_stopped_resumed_extended_and_drawn(texts: Path, tmp_path: Path) -> None:
+    train = ("train", "word2vec", texts / "en.txt", "-o", tmp_path / "m", "--dim", 8, "--workers", 1)
+    planned = run(*train, "--dry-run")
+    assert planned.returncode == 0
+    assert dict(row.split("\t") for row in planned.stdout.splitlines())["words in the vocabulary"].isdigit()
+    assert json.loads(fine(*train, "--dry-run", "--json"))["seconds"] > 0
+    assert not list(tmp_path.iterdir())
+    modes = ("--model", "cbow", "--loss", "hs", "--fixed-window", "--cbow-gradient", "word2vec", "--schedule", "cosine")
+    rates = ("--alpha", 0.04, "--min-alpha", 0.001, "--ns-exponent", 0.5, "--deterministic", "--sample", 0)
+    watched = ("--valid", texts / "en-test.txt", "--patience", 3, "--epochs", 4)
+    done = run(*train, *modes, *rates, *watched, "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    assert "there is no m.training to go on from" in done.stderr
+    assert "it does not rank models of other settings" in done.stderr
+    card = json.loads(done.stdout)
+    assert card["config"] == {
+        "model": "cbow", "loss": "hs", "dim": 8, "window": 5, "dynamic_window": False, "negative": 5, "sample": 0,
+        "epochs": 4, "alpha": 0.04, "min_alpha": 0.001, "schedule": "cosine", "ns_exponent": 0.5,
+        "cbow_gradient": "word2vec", "workers": 1, "deterministic": True, "patience": 3,
+    }  # fmt: skip
+    assert card["figures"]["valid_loss"] > 0
+    fine("info", tmp_path / "m", "--plot", tmp_path / "curve.svg")
+    assert "<svg" in (tmp_path / "curve.svg").read_text("utf-8")
+    more = run(
+        "train", "word2vec", texts / "en-test.txt", "--from", tmp_path / "m", "-o", tmp_path / "n", "--epochs", 1
+    )
+    assert more.returncode == 0
+    assert "old words were trained on: mean cosine of old and new vector" in more.stderr
+    refused = run(*train[:3], "--from", tmp_path / "m", "-o", tmp_path / "m")
+    assert (refused.returncode, "that is the model of --from" in refused.stderr) == (2, True)
 
 
 def test_info_verifies(models: Path, tmp_path: Path) -> None:
@@ -202,6 +235,10 @@ def wrong(tmp_path: Path) -> Path:
         (["train", "rnn", "ok.txt", "-o", "m", "--budget", "soon"], 2, "--budget takes a time"),
         (["train", "rnn", "ok.txt", "-o", "m", "--cell", "lsmt"], 2, "lstm"),
         (["train", "ngram", "ok.txt"], 2, "Missing option"),
+        (["train", "word2vec", "ok.txt", "-o", "m", "--model", "glove"], 2, "expected skipgram or cbow"),
+        (["train", "word2vec", "ok.txt", "-o", "m", "--patience", "2"], 2, "--valid FILE"),
+        (["train", "word2vec", "ok.txt", "-o", "m", "--alpha", "99", "--dry-run"], 2, "alpha is 99"),
+        (["train", "word2vec", "ok.txt", "-o", "m", "--from", "missing"], 2, "no such model"),
         (["train", "ngram", "ok.txt", "-o", "m", "--arpa", "thesis"], 2, "--arpa thesis: expected a file"),
         (["train", "ngram", "ok.txt", "-o", "m", "--min-count", "999"], 1, "every type is cut"),
         (["train", "ngram", "ok.txt", "-o", "m", "--prune", "x"], 2, "--prune takes counts"),
@@ -212,6 +249,8 @@ def wrong(tmp_path: Path) -> Path:
         (["eval", "ok.txt", "--text", "ok.txt"], 2, "is a file"),
         (["sample", "thesis"], 2, "has no config.json"),
         (["score", "thesis"], 2, "give either sentences to score"),
+        (["import", "missing.arpa", "-o", "m"], 2, "no such file"),
+        (["import", "ok.txt", "-o", "m"], 2, "nothing that can be imported"),
         (["compare", "ok.txt", "ok.txt"], 2, "neither a model directory nor"),
         (["similar", "thesis", "word"], 2, "has no config.json"),
         (["info", "thesis"], 2, "has no config.json"),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from textdl.evaluation import bootstrap
-from textdl.evaluation.bootstrap import ratio_interval
+from textdl.evaluation.bootstrap import interval, ratio_interval
 
 
 def test_against_the_normal_approximation():
@@ -25,3 +25,12 @@ def test_seeded_and_undefined():
     assert ratio_interval(x, n) == ratio_interval(x, n) != ratio_interval(x, n, seed=2)
     assert ratio_interval(x[:1], n[:1]) is None
     assert ratio_interval(np.array([1.0, np.inf]), n[:2]) is None
+
+
+def test_any_figure_and_draws_on_which_it_is_undefined():
+    x = np.random.default_rng(0).normal(5, 2, 400)
+    assert interval(lambda rows: x[rows].mean(), 400) == ratio_interval(x, np.ones(400, np.int64))
+    low, high = interval(lambda rows: x[rows].mean() if rows[0] else np.nan, 400)
+    assert low < x.mean() < high
+    assert interval(lambda rows: np.nan, 400) is None
+    assert interval(lambda rows: 1.0, 1) is None

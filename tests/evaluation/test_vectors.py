@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from textdl.errors import UsageError
 from textdl.evaluation.vectors import (
     Analogies,
+    Subject,
     analogy_benchmark,
+    best_answers,
+    evaluate,
     google_analogies,
     read_analogies,
     read_pairs,
@@ -25,7 +28,7 @@ from textdl.vocabulary import Vocabulary
 
 
 class Plain:
-    """The least that is WordVectors, answering one question at a time."""
+    """As much of WordVectors as a benchmark needs."""
 
     def __init__(self, words: dict[str, list[float]]) -> None:
         self.vocab = Vocabulary(list(words))
@@ -35,12 +38,9 @@ class Plain:
         x, y = self.vectors[a], self.vectors[b]
         return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
-    def nearest(self, query, k, exclude=()):
-        found = [(i, float(self.vectors[i] @ query)) for i in range(3, len(self.vocab)) if i not in exclude]
-        return sorted(found, key=lambda pair: -pair[1])[:k]
-
-    def analogy(self, a, b, c, k):
-        return self.nearest(self.vectors[b] - self.vectors[a] + self.vectors[c], k, (a, b, c))
+    def frequent(self, among=None):
+        ids = np.arange(len(self.vocab))
+        return None if among is None else (ids >= 3) & (ids < 3 + among)
 
 
 ROYAL = {"man": [1, 0, 0], "woman": [1, 1, 0], "king": [1, 0, 1], "queen": [1, 1, 1], "Paris": [-1, 0, 0]}
@@ -95,14 +95,6 @@ def test_analogy_benchmark():
     assert result["sections"][0]["accuracy"] == 0.5
     assert math.isnan(result["sections"][1]["accuracy"])
     assert analogy_benchmark(Plain(ROYAL), SECTIONS, among=4)["covered"] == 1  # Paris is the fifth
-
-
-def test_vectors_that_answer_together_give_the_same():
-    class Together(Plain):
-        def analogies(self, questions, k):
-            return [self.analogy(*map(int, q), k) for q in questions]
-
-    assert repr(analogy_benchmark(Together(ROYAL), SECTIONS)) == repr(analogy_benchmark(Plain(ROYAL), SECTIONS))
 
 
 def test_the_benchmarks_that_come_with_gensim():
@@ -166,3 +158,148 @@ def test_analogies_of_ones_own(tmp_path):
         Analogies("all", [("a", "b", "c", "d")]),
         Analogies("capitals", [("广东", "粤剧", "浙江", "越剧")]),
     ]
+
+
+def test_a_file_given_by_the_wrong_option(tmp_path):
+    (tmp_path / "a").write_text(": capitals\na b c d\n")
+    with pytest.raises(UsageError, match=r"line 1: .*looks like analogies, which are given by --analogies"):
+        read_pairs(tmp_path / "a")
+    (tmp_path / "p").write_text("a b 1\n")
+    with pytest.raises(UsageError, match=r"line 1: .*similarity judgements, which are given by --pairs"):
+        read_analogies(tmp_path / "p")
+
+
+def brute_force(x, question, candidates, method):
+    """Levy and Goldberg 2014, equations 3 and 4, in float64."""
+    units = x / np.linalg.norm(x, axis=1, keepdims=True)
+    a, b, c = (units @ units[i] for i in question)
+    if method == "add":
+        score = b - a + c
+    else:
+        a, b, c = ((cosine + 1) / 2 for cosine in (a, b, c))
+        score = b * c / (a + 0.001)
+    allowed = [i for i in candidates if i not in question]
+    return max(allowed, key=lambda i: score[i])
+
+
+@pytest.mark.parametrize("method", ["add", "mul"])
+def test_answers_are_the_best_of_all(method, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3003, 5)).astype(np.float32)
+    questions = rng.integers(3, 60, (40, 3))
+    for candidates in (np.arange(3, 3003), np.arange(3, 50), np.sort(rng.permutation(np.arange(3, 3003))[:700])):
+        expected = [brute_force(x.astype(float), q, candidates, method) for q in questions.tolist()]
+        assert best_answers(x, questions, candidates, method=method).tolist() == expected
+        monkeypatch.setattr("textdl.evaluation.vectors._COSINES", 1)  # the smallest blocks
+        assert best_answers(x, questions, candidates, method=method).tolist() == expected
+        monkeypatch.undo()
+    halved = best_answers(x.astype(np.float16), questions, np.arange(3, 3003), method=method)
+    assert np.mean(halved == best_answers(x, questions, np.arange(3, 3003), method=method)) > 0.8
+
+
+def test_answers_agree_with_what_vectors_say():
+    word2vec = pytest.importorskip("textdl.word2vec")
+    matrix = np.random.default_rng(1).normal(size=(203, 6)).astype(np.float32)
+    matrix[:3] = 0
+    v = word2vec.Vectors(Vocabulary([f"w{i}" for i in range(200)]), matrix)
+    questions = np.random.default_rng(2).integers(3, 203, (50, 3))
+    for method in ("add", "mul"):
+        found = [answers[0][0] for answers in v.analogies(questions, 1, method)]
+        assert best_answers(matrix, questions, np.arange(3, 203), method=method).tolist() == found
+
+
+def test_nothing_to_answer_with():
+    x = np.eye(6, dtype=np.float32)
+    assert best_answers(x, np.array([[3, 4, 5]]), np.array([3, 4, 5])).tolist() == [0]
+    assert best_answers(x, np.zeros((0, 3), np.int64), np.arange(3, 6)).tolist() == []
+    with pytest.raises(UsageError, match="method is 'div'"):
+        best_answers(x, np.array([[3, 4, 5]]), np.array([3]), method="div")
+
+
+def test_a_word_that_the_tokenizer_cuts_is_not_covered():
+    pieces = {"kingly queen": ["kingly", "queen"], "KING": ["king"], "zebra": ["zebra"]}
+    subject = Subject("m", Plain(ROYAL), lambda word: pieces.get(word, [word]), case="keep")
+    assert subject.vectors.vocab.piece(subject.find("KING")) == "king"  # as the tokenizer writes it
+    pairs = [("man", "KING", 1.0), ("man", "kingly queen", 2.0), ("man", "zebra", 3.0), ("man", "queen", 4.0)]
+    score = evaluate([subject], {"own": pairs}, {})[0].scores[0]
+    assert (score.covered, score.cut) == (2, 1)
+
+
+def judged(n=80):
+    """Pairs among words on a circle, judged by their angle with noise."""
+    rng = np.random.default_rng(3)
+    angle = rng.uniform(0, np.pi, (n, 2))
+    words = {f"{side}{i}": [np.cos(a[k]), np.sin(a[k])] for i, a in enumerate(angle) for k, side in enumerate("xy")}
+    scores = np.cos(angle[:, 0] - angle[:, 1]) + rng.normal(0, 0.4, n)
+    return Plain(words), [(f"x{i}", f"y{i}", float(s)) for i, s in enumerate(scores)]
+
+
+def test_spearmans_interval_is_that_of_resampled_pairs():
+    vectors, pairs = judged()
+    row = evaluate([Subject("m", vectors)], {"own": pairs}, {})[0]
+    score = row.scores[0]
+    assert (row.benchmark, row.measure, row.questions, row.common) == ("own", "spearman", 80, 80)
+    assert score.value == score.common == similarity_benchmark(vectors, pairs)["spearman"]
+    low, high = score.interval
+    # Fisher's approximation: the arctanh of a correlation has a standard error of about 1.03 / sqrt(n - 3).
+    expected = np.tanh(np.arctanh(score.value) + np.array([-1.96, 1.96]) * 1.03 / 77**0.5)
+    assert (low, high) == (pytest.approx(expected[0], abs=0.07), pytest.approx(expected[1], abs=0.07))
+    assert evaluate([Subject("m", vectors)], {"own": pairs}, {}, seed=1)[0] == row
+    assert evaluate([Subject("m", vectors)], {"own": pairs}, {}, seed=2)[0].scores[0].interval != score.interval
+
+
+def test_several_models_meet_on_the_questions_that_all_cover():
+    vectors, pairs = judged()
+    fewer = Plain({w: list(map(float, vectors.vectors[i])) for i, w in enumerate(vectors.vocab.pieces[:100], 3)})
+    row = evaluate([Subject("all", vectors), Subject("fewer", fewer)], {"own": pairs}, {})[0]
+    every, some = row.scores
+    assert (row.common, every.covered, some.covered) == (50, 80, 50)
+    assert every.common == some.common == some.value != every.value  # the same vectors on the same pairs
+    assert (some.difference, some.difference_interval) == (0, (0, 0))
+    with pytest.raises(UsageError, match="of different names"):
+        evaluate([Subject("a", vectors), Subject("a", fewer)], {}, {})
+
+
+def test_common_ground_for_analogies_has_the_same_answers_to_choose_from():
+    # At length 1, king - man + woman is (0.41, 0.71, 0.71). The larger model has a word just there.
+    larger = Plain(ROYAL | {"empress": [0.41, 0.71, 0.71]})
+    sections = [Analogies("royal", [("man", "king", "woman", "queen")])]
+    row = evaluate([Subject("l", larger), Subject("s", Plain(ROYAL))], {}, {"own": sections})[-1]
+    assert [score.value for score in row.scores] == [0, 1]
+    assert [score.common for score in row.scores] == [1, 1]
+
+
+def test_sums_of_google_s_sections():
+    known = ("man", "king", "woman", "queen")
+    sections = [Analogies("family", [known, known]), Analogies("gram1-x", [("man", "king", "woman", "Paris")])]
+    rows = evaluate([Subject("m", Plain(ROYAL))], {}, {"own": sections})
+    assert [(row.section, row.questions, row.scores[0].value) for row in rows] == [
+        ("family", 2, 1.0), ("gram1-x", 1, 0.0), ("semantic", 2, 1.0), ("syntactic", 1, 0.0),
+        ("all", 3, pytest.approx(2 / 3)),
+    ]  # fmt: skip
+    assert rows[0].scores[0].interval is None  # all right: resampling says nothing
+    low, high = rows[-1].scores[0].interval
+    assert (low, high) == (0, 1)  # two pairs a:b, of which one has all right answers
+
+
+def test_among_leaves_out_questions_and_answers():
+    larger = Plain(ROYAL | {"empress": [0.41, 0.71, 0.71]})
+    sections = [Analogies("royal", [("man", "king", "woman", "queen")])]
+    assert analogy_benchmark(larger, sections)["accuracy"] == 0
+    assert analogy_benchmark(larger, sections, among=5)["accuracy"] == 1
+    assert analogy_benchmark(larger, sections, among=3)["covered"] == 0
+
+
+@given(st.lists(st.tuples(st.text("ab北 #:,\t", max_size=4), st.text("ab京", max_size=3)), max_size=8))
+def test_whatever_a_file_holds_is_read_or_refused_with_its_line(lines):
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "f")
+        path.write_text("".join(f"{a} {b} 1.5\n" for a, b in lines), "utf-8")
+        for read in (read_pairs, read_analogies):
+            try:
+                assert read(path)
+            except UsageError as error:
+                assert "line " in str(error) or "has no " in str(error)  # noqa: PT017

@@ -9,11 +9,16 @@ import pytest
 from textdl import ngram
 from textdl.encoded import Encoded
 from textdl.errors import CorpusError, UsageError
-from textdl.ngram import Config
+from textdl.ngram import Config, counting
 from textdl.protocols import Run
 from textdl.storage import Reader, saving
 
 CORPUS = Encoded.from_lines([[3, 4], [3], []], 6)
+
+
+def count_on_disk(monkeypatch):
+    """As if nothing fitted the memory."""
+    monkeypatch.setattr(counting, "_memory_needed", lambda *_: 1 << 62)
 
 
 def test_import_is_light():
@@ -74,8 +79,8 @@ def test_tells_the_run():
     assert {stage for stage, _, _ in seen} == {"counting", "estimating"}
     assert all(0 <= done <= total for _, done, total in seen)
     assert run.notes == [
-        "This text is too small or too regular for Kneser-Ney discounts of its own (order 1: no 1-gram has the count "
-        "2; order 2: no 2-gram has the count 3; order 3: no 3-gram has the count 2), so 0.5, 1 and 1.5 are taken there."
+        "This text is too small or too regular for Kneser-Ney discounts of its own (orders 1, 3: none has the count "
+        "2; order 2: none has the count 3), so 0.5, 1 and 1.5 are taken there."
     ]
 
 
@@ -92,10 +97,12 @@ def test_describe():
 
 @pytest.mark.parametrize(
     "config",
-    [Config(1), Config(3), Config(4, prune=(0, 0, 1)), Config(3, memory=1)]
-    + [Config(3, smoothing=name) for name in ngram.SMOOTHINGS],
+    [Config(1), Config(3), Config(4, prune=(0, 0, 1))] + [Config(3, smoothing=name) for name in ngram.SMOOTHINGS],
 )
-def test_save_and_load(tmp_path, config):
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_save_and_load(tmp_path, monkeypatch, config, on_disk):
+    if on_disk:
+        count_on_disk(monkeypatch)
     rng = np.random.default_rng(0)
     corpus = Encoded.from_lines([rng.integers(3, 9, rng.integers(0, 9)) for _ in range(60)], 9)
     model = ngram.fit(corpus, config)
@@ -108,22 +115,41 @@ def test_save_and_load(tmp_path, config):
     np.testing.assert_array_equal(model.start(prefixes=corpus)[0], again.start(prefixes=corpus)[0])
 
 
-def test_memory_and_workers_do_not_change_the_model():
+def test_memory_and_workers_do_not_change_the_model(monkeypatch):
     rng = np.random.default_rng(0)
     corpus = Encoded.from_lines([rng.integers(3, 9, rng.integers(0, 9)) for _ in range(60)], 9)
     (expected,) = ngram.fit(corpus, Config(4)).score(corpus)
-    for config in (Config(4, memory=1), Config(4, workers=3), Config(4, memory=1, workers=1)):
-        run = Run()
-        (got,) = ngram.fit(corpus, config, run=run).score(corpus)
-        np.testing.assert_array_equal(got, expected)
-        assert run.figures["counted_on_disk"] == (config.memory == 1)
+    for on_disk in (False, True):
+        if on_disk:
+            count_on_disk(monkeypatch)
+        for workers in (1, 3):
+            run = Run()
+            (got,) = ngram.fit(corpus, Config(4, workers=workers), run=run).score(corpus)
+            np.testing.assert_array_equal(got, expected)
+            assert run.figures["counted_on_disk"] == on_disk
 
 
+def test_too_little_memory():
+    with pytest.raises(UsageError, match=r"--memory 1M: the process holds .* Give --memory \d+M or more"):
+        ngram.fit(CORPUS, Config(3, memory=1_000_000))
+    assert ngram.fit(CORPUS, Config(1, memory=1_000_000)).order == 1  # words are counted anyway
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "gets"),
+    [
+        ("kneser-ney", "gets what smoothing leaves for one unseen word, as in KenLM."),
+        ("witten-bell", "gets what smoothing leaves for one unseen word."),
+        ("mle", "has probability 0."),
+    ],
+)
 @pytest.mark.parametrize(("seen_once", "unknown", "said"), [(60, False, True), (60, True, False), (40, False, False)])
-def test_what_is_said_of_unknown_words(seen_once, unknown, said):
+def test_what_is_said_of_unknown_words(smoothing, gets, seen_once, unknown, said):
     lines = [[3 + i] for i in range(seen_once)] + [[0]] * unknown
     run = Run()
-    ngram.fit(Encoded.from_lines(lines, 100), Config(2, smoothing="witten-bell"), run=run)
-    assert any("<unk> was not seen in training" in sentence for sentence in run.notes) == said
+    ngram.fit(Encoded.from_lines(lines, 100), Config(2, smoothing=smoothing), run=run)
+    told = [sentence for sentence in run.notes if "<unk> was not seen in training" in sentence]
+    assert len(told) == said
     if said:
-        assert "60 words were seen once" in run.notes[0]
+        assert gets in told[0]
+        assert "60 words were seen once" in told[0]

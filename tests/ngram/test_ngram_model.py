@@ -101,8 +101,8 @@ def test_is_a_language_model(fitted):
 
 @pytest.mark.parametrize("line_end", [True, False])
 @pytest.mark.parametrize("lines", ["many", "one", "blank"])
-def test_chunks_lanes_and_threads_do_not_matter(fitted, monkeypatch, lines, line_end):
-    """Nor that a chunk or a lane begins within a line."""
+def test_chunks_blocks_and_threads_do_not_matter(fitted, monkeypatch, lines, line_end):
+    """Nor that a chunk or a block begins within a line."""
     long = random_lines(8, 200, seed=3).ids
     text = {
         "many": random_lines(8, 40, seed=2),
@@ -110,10 +110,9 @@ def test_chunks_lanes_and_threads_do_not_matter(fitted, monkeypatch, lines, line
         "blank": Encoded.from_lines([[], [], long[:3], [], [], long[:40], [], [], []], 8),
     }[lines]
     policy = ScorePolicy(line_end=line_end)
-    monkeypatch.setattr(kernels, "LANES", 1)
     (whole,) = fitted.score(text, policy=policy)
-    for lanes in (2, 5, 16):
-        monkeypatch.setattr(kernels, "LANES", lanes)
+    for block in (1, 2, 5, 16):
+        monkeypatch.setattr(kernels, "BLOCK", block)
         np.testing.assert_array_equal(next(fitted.score(text, policy=policy)), whole)
     monkeypatch.setattr(model, "_CHUNK", 7)
     for threads in (1, 3):

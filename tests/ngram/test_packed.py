@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -58,13 +59,15 @@ class Given:
 def plain(made):
     """What `unfold` gives of levels, read from the arrays by hand, as packed.py describes them."""
     lines = made.arrays["lines"].tobytes()
-    weights = made.arrays["weights"].reshape(-1, 2).tolist()
+    weights = made.arrays["weights"].tolist()
+    buckets, share = made.arrays["buckets"].tolist(), made.arrays["share"].astype(float).tolist()
     large = list(zip(made.arrays["large_node"].tolist(), made.arrays["large_count"].tolist(), strict=True))
-    nodes, parents = {}, [()] * made.vocab_size
+    nodes, parents, bucketed, words = {}, [()] * made.vocab_size, {}, defaultdict(list)
     for n, (level, place, after) in enumerate(zip(made.levels, made.places, made.places[1:], strict=False), 1):
         listed = dict(large[place.large : after.large])
         stored, following = iter(weights[place.marked : after.marked]), []
-        first = marked = 0
+        starts = buckets[place.buckets : after.buckets]
+        first = marked = begun = 0
         for node, parent in enumerate(parents):
             at = place.lines + node // level.per_line * 64
             line, slot = int.from_bytes(lines[at : at + 64], "little"), node % level.per_line
@@ -81,11 +84,25 @@ def plain(made):
             first, marked = first + children, marked + mark
             count = listed[node] if n > 1 and code == (1 << level.code_bits) - 1 else code + 1
             gram = (*parent, word if n > 1 else node)
-            nodes[gram] = Node(count, children, tuple(next(stored)) if mark else None)
+            weight = None
+            if mark:
+                *weight, bucket = next(stored)
+                assert bucket == (begun if children > SCANNED else -1)
+            if children > SCANNED:
+                bucketed[gram] = starts[begun : begun + children // 4 + 1]
+                begun += children // 4 + 1
+            nodes[gram] = Node(count, children, None if weight is None else tuple(weight))
             following += [gram] * children
         assert next(stored, None) is None
+        assert begun == len(starts)
         parents = following
     assert not parents
+    for gram in nodes:
+        words[gram[:-1]].append(gram[-1])
+    for gram, starts in bucketed.items():
+        last = len(starts) - 2
+        of = [min(int(share[w] * (last + 1)), last) for w in words[gram]]
+        assert starts == [sum(b < i for b in of) for i in range(last + 2)]
     return nodes
 
 
@@ -165,19 +182,19 @@ def test_contexts_of_very_many_children():
 
 
 def test_every_child_is_found():
-    """Among few and many children, and no other word is, wherever the search begins."""
+    """Among few and many children, with buckets and without, and no other word is."""
     levels = levels_of(zipf_lines(), 3)
     made = packed.pack(levels)
     grams = unfold(levels)
     nodes = {n: [g for g in grams if len(g) == n] for n in (1, 2, 3)}
-    model, rng = NgramModel(made), np.random.default_rng(0)
+    model = NgramModel(made)
     for n in (1, 2):
         for c, context in enumerate(nodes[n][:150]):
-            first, end = kernels.bounds(made.table, n, np.array([c]))
+            below, above = (made.table[level].ctypes.data for level in (n, n + 1))
+            first, end, row = kernels.children(below, c)
             for w in range(levels.vocab_size):
-                found = kernels.find(
-                    made.table.ctypes.data, n + 1, first, end, w, rng.integers(first, max(end, first + 1))
-                )
+                found, _ = kernels.locate(above, first, end, row, w)
+                assert kernels.locate(above, first, end, -1, w)[0] == found
                 assert (found >= 0) == ((*context, w) in grams)
                 assert found < 0 or (first <= found < end and nodes[n + 1][found] == (*context, w))
     assert [tuple(g) for part in model.ngrams(3) for g in part.words.tolist()] == nodes[3]
@@ -254,13 +271,14 @@ def edit_json(**values):
     [
         ("config.json", lambda p: p.write_text("[]"), "does not describe an n-gram model"),
         ("config.json", lambda p: p.write_text("{"), "is damaged"),
-        ("config.json", edit_json(format=1), "is of format 1; this textdl reads format 2. Train the model again"),
+        ("config.json", edit_json(format=2), "is of format 2; this textdl reads format 3. Train the model again"),
         ("config.json", edit_json(levels=[]), "does not describe an n-gram model"),
         ("config.json", edit_json(vocab_size=7), "does not describe an n-gram model"),
         ("config.json", edit_json(vocab_size=10**30), "does not describe an n-gram model"),
         ("config.json", edit_json(smoothing={}), "does not describe an n-gram model"),
         ("lines.npy", lambda p: np.save(p, np.load(p)[:-64]), "expected .* numbers of type u1, got"),
-        ("weights.npy", lambda p: np.save(p, np.load(p).astype("f4")), "expected .* numbers of type <f8, got"),
+        ("weights.npy", lambda p: np.save(p, np.load(p)["gamma"]), r"expected .* numbers of type \[.*, got"),
+        ("buckets.npy", lambda p: np.save(p, np.load(p).astype("i8")), "expected .* numbers of type <u4, got"),
         ("unigram.npy", lambda p: np.save(p, np.load(p) * 1.1), "unigrams do not sum to 1"),
         ("unigram.npy", lambda p: np.save(p, np.load(p) * np.nan), "unigrams do not sum to 1"),
         ("lines.npy", lambda p: np.save(p, np.load(p) * 0), "the 2-grams are not where the 1-grams say"),
@@ -285,7 +303,7 @@ def use(model):
 
 @settings(deadline=None, max_examples=60)
 @given(
-    name=st.sampled_from(["lines", "weights", "large_node", "large_count", "share"]),
+    name=st.sampled_from(["lines", "weights", "buckets", "large_node", "large_count", "share"]),
     seed=st.integers(0, 2**32 - 1),
     bytes_changed=st.sampled_from([1, 10, 1000, 100_000]),
 )

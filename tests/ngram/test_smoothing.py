@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textdl.encoded import BOS, Encoded
-from textdl.ngram import SMOOTHINGS, reference, smoothing
+from textdl.ngram import SMOOTHINGS, NgramModel, reference, smoothing
+from textdl.ngram.packed import pack
 from textdl.ngram.smoothing import FALLBACK, Discounts, Smoothing
 from textdl.protocols import Run
 from textdl.vocabulary import build
@@ -24,18 +25,18 @@ A, B, EOS = 3, 4, 2
 
 def test_discounts():
     # Y = 8 / (8 + 2*4) = 1/2; D1 = 1 - 2/2 * 4/8; D2 = 2 - 3/2 * 2/4; D3 = 3 - 4/2 * 1/2
-    assert smoothing.modified_discounts([8, 4, 2, 1], 2) == Discounts((0.5, 1.25, 2.0))
-    assert smoothing.modified_discounts([8, 4, 2, 0], 2).values[2] == 3.0  # no count 4 is needed
-    assert smoothing.modified_discounts([8, 0, 2, 1], 3) == Discounts(FALLBACK, "no 3-gram has the count 2")
+    assert smoothing.modified_discounts([8, 4, 2, 1]) == Discounts((0.5, 1.25, 2.0))
+    assert smoothing.modified_discounts([8, 4, 2, 0]).values[2] == 3.0  # no count 4 is needed
+    assert smoothing.modified_discounts([8, 0, 2, 1]) == Discounts(FALLBACK, "none has the count 2")
     # Y = 1/2; D2 = 2 - 3/2 * 8/4 = -1
-    found = smoothing.modified_discounts([8, 4, 8, 1], 3)
-    assert found == Discounts(FALLBACK, "the one for 3-grams of count 2 would be -1.00")
+    found = smoothing.modified_discounts([8, 4, 8, 1])
+    assert found == Discounts(FALLBACK, "D2 would be -1.00")
 
 
 def test_absolute_discount():
-    assert smoothing.absolute_discount([8, 4, 2, 1], 2) == Discounts((0.5, 0.5, 0.5))  # 8 / (8 + 2*4)
-    assert smoothing.absolute_discount([8, 0, 2, 1], 2) == Discounts((0.5, 0.5, 0.5), "no 2-gram has the count 2")
-    assert smoothing.absolute_discount([0, 4, 2, 1], 1).missing == "no 1-gram has the count 1"
+    assert smoothing.absolute_discount([8, 4, 2, 1]) == Discounts((0.5, 0.5, 0.5))  # 8 / (8 + 2*4)
+    assert smoothing.absolute_discount([8, 0, 2, 1]) == Discounts((0.5, 0.5, 0.5), "none has the count 2")
+    assert smoothing.absolute_discount([0, 4, 2, 1]).missing == "none has the count 1"
 
 
 def plain(lines, order, name, vocab_size=5, **options):
@@ -114,31 +115,40 @@ corpora = st.integers(4, 7).flatmap(
         lambda lines: (lines, v)
     )
 )
-ways = st.one_of(
-    st.tuples(st.sampled_from(SMOOTHINGS), st.just(())),
-    st.tuples(
-        st.sampled_from(["kneser-ney", "absolute", "witten-bell"]), st.sampled_from([(0, 0, 1), (0, 1, 2), (0, 3)])
-    ),
-)
+ways = [(name, ()) for name in SMOOTHINGS]
+ways += [(name, cut) for name in ("kneser-ney", "absolute", "witten-bell") for cut in ((0, 0, 1), (0, 1, 2), (0, 3))]
 
 
-@settings(deadline=None, max_examples=150)
-@given(corpora, st.integers(1, 5), ways, st.sampled_from([0.01, 1.0]), st.data())
-def test_as_the_reference_and_sums_to_one(corpus, order, way, k, data):
+@pytest.mark.parametrize(("name", "prune"), ways)
+@pytest.mark.parametrize("order", [1, 2, 3, 4, 5])
+@settings(deadline=None, max_examples=4)
+@given(corpora, st.sampled_from([0.01, 1.0]), st.data())
+def test_as_the_reference_and_sums_to_one(name, prune, order, corpus, k, data):
+    """After every context of the text, of any length, with <s> and <unk>, and others; so does the packed model."""
     lines, size = corpus
-    name, prune = way
     thresholds = (*prune, *(prune[-1:] or (0,)) * order)[:order]
-    model = Plain(levels_of(Encoded.from_lines(lines, size), order, name, thresholds, k=k))
+    levels = levels_of(Encoded.from_lines(lines, size), order, name, thresholds, k=k)
+    model = Plain(levels)
     expected = reference.estimate(lines, order, size, thresholds, name, k)
     contexts = {()} | {gram[:n] for gram in expected.count for n in range(1, len(gram)) if len(gram) <= order}
-    contexts |= {tuple(data.draw(st.lists(st.integers(0, size - 1), max_size=order)))}
+    contexts |= {(BOS,), (0,), tuple(data.draw(st.lists(st.integers(0, size - 1), max_size=order)))}
     for context in contexts:
         p = [model.probability(context, w) for w in range(size)]
         assert p == pytest.approx([expected.probability(context, w) for w in range(size)], rel=1e-9, abs=1e-15)
-        assert sum(p) == pytest.approx(1, abs=1e-12)
-        assert p[BOS] == 0
-        if name != "mle":
-            assert all(q > 0 for w, q in enumerate(p) if w != BOS)
+        check_sum(p, name, 1e-12)
+    prefixes = Encoded.from_lines([c[c[:1] == (BOS,) :] for c in contexts if BOS not in c[1:] and EOS not in c], size)
+    rows, _ = NgramModel(pack(levels)).start(prefixes=prefixes)
+    for i, row in enumerate(np.exp(rows.astype(np.float64))):
+        context = (BOS, *prefixes.line(i).tolist())
+        assert row == pytest.approx([expected.probability(context, w) for w in range(size)], rel=1e-5)
+        check_sum(row, name, 1e-5)
+
+
+def check_sum(p, name, tolerance):
+    assert sum(p) == pytest.approx(1, abs=tolerance)
+    assert p[BOS] == 0
+    if name != "mle":
+        assert all(q > 0 for w, q in enumerate(p) if w != BOS)
 
 
 @pytest.mark.parametrize("name", SMOOTHINGS)
@@ -160,7 +170,7 @@ def test_as_lmplz():
     words = [line.split(" ") for line in (TINY / "tiny.train.txt").read_text("utf-8").splitlines()]
     vocab, corpus, _ = build(words)
     model = Plain(levels_of(corpus, 3))
-    assert [d.missing for d in model.levels.smoothing.discounts] == ["no 1-gram has the count 3", "", ""]
+    assert [d.missing for d in model.levels.smoothing.discounts] == ["none has the count 3", "", ""]
     seen = 0
     for line in (TINY / "tiny.o3.arpa").read_text("utf-8").splitlines():
         entry = re.fullmatch(r"(-?[\d.e-]+)\t([^\t]+)(?:\t(-?[\d.e-]+))?", line)
@@ -197,9 +207,15 @@ def test_as_json():
 
 def test_notes():
     run = Run()
-    smoothing.note(Smoothing("absolute", 5, (Discounts((0.4,) * 3), Discounts((0.5,) * 3, "no 2-gram ..."))), run)
-    smoothing.note(Smoothing("kneser-ney", 5, (Discounts((0.4, 1, 1)),)), run)
+    few, own = Discounts(FALLBACK, "none has the count 2"), Discounts((0.4, 1, 1))
+    smoothing.note(Smoothing("absolute", 5, (Discounts((0.4,) * 3), Discounts((0.5,) * 3, "none ..."))), run)
+    smoothing.note(Smoothing("kneser-ney", 5, (own,)), run)
+    smoothing.note(
+        Smoothing("kneser-ney", 5, (few, own, *[few] * 3, Discounts(FALLBACK, "D2 would be -1.00"), few)), run
+    )
     assert run.notes == [
-        "This text is too small or too regular for absolute discounts of its own (order 2: no 2-gram ...), "
-        "so 0.5 is taken there."
+        "This text is too small or too regular for absolute discounts of its own (order 2: none ...), "
+        "so 0.5 is taken there.",
+        "This text is too small or too regular for Kneser-Ney discounts of its own (orders 1, 3-5, 7: none has the "
+        "count 2; order 6: D2 would be -1.00), so 0.5, 1 and 1.5 are taken there.",
     ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import re
 
 import numpy as np
@@ -84,15 +85,20 @@ def test_binary_without_line_ends(tmp_path):
     ("text", "message"),
     [
         (b"", "line 1: expected two whole numbers"),
-        (b"a 1 2\n", "line 1: expected two whole numbers"),
+        (b"hello\nthere\n", "line 1: expected two whole numbers"),
         (b"2 0\n", "line 1: expected two whole numbers"),
         (b"999999999 300\na 1\n", "line 1: .*cut short"),
         (b"2 2\na 1 2\nb 1", "line 3: expected a word and 2 numbers.*cut short"),
         (b"2 2\na 1 2 3\nb 1 x\n", "line 3: expected a word and 2 numbers"),
         (b"2 2\na 1.00000 2.000000\n", "line 2: the file ends after 1 words, line 1 promises 2"),
         (b"1 2\na 1 2\nb 1 2\n", "line 3: more words"),
-        (b"1 2\na 1 nan\n", "line 2: .*not finite"),
-        (b"1 2\n 1 2\n", "line 2: expected a word"),
+        (b"1 2\na 1 nan\n", "no word vector that can be used. 1 vectors had numbers that are not finite"),
+        (b"1 2\n 1 2\n", "no word vector that can be used. 1 vectors had no word"),
+        (b"3 2\naa 1.5 2\n\nb 1 2\n", "line 3: blank, with more lines behind it"),
+        (b"2 2\na 1 2 3\nb 1 2 3\n", "line 1 says 2 numbers, line 2 has 3"),
+        (b"2 2\na 1 2_0\nb 1 2\n", "line 2: expected a word and 2 numbers"),
+        (b"2 2\na 1  2\nb 1 2\n", "line 2: expected a word and 2 numbers"),
+        (b"a 1 2\nb 3 4\nc 5\n", "line 3: expected a word and 2 numbers"),
     ],
 )
 def test_bad_text(tmp_path, text, message):
@@ -113,10 +119,109 @@ def test_every_cut_of_a_file_is_found(tmp_path):
                 formats.read(path)
 
 
-@pytest.mark.parametrize("name", ["x.kv", "x.model"])
-def test_pickles_are_refused(tmp_path, name):
-    with pytest.raises(UsageError, match=re.escape("save_word2vec_format(")):
-        formats.read(tmp_path / name)
+@pytest.mark.parametrize(
+    ("begins", "message"),
+    [
+        (pickle.dumps({"a": 1}), re.escape("save_word2vec_format(")),
+        (b"\xba\x16\x4f\x2f\x0c\0\0\0", r"fastText's own model.*Give the \.vec"),
+        (b"\x93NUMPY\x01\0", "a numpy array, without words"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\xfd7zXZ\0", "compressed with xz.*textdl import"),
+    ],
+)
+def test_what_is_not_read_says_what_to_do(tmp_path, begins, message):
+    (tmp_path / "x").write_bytes(begins)
+    with pytest.raises(UsageError, match=message):
+        formats.read(tmp_path / "x")
+
+
+def test_gloves_text_and_compressed_files(tmp_path):
+    before = of(["the", "a b", "中文"])
+    formats.write_text(before, tmp_path / "g.txt", header=False)
+    formats.write_text(before, tmp_path / "v.vec.gz")
+    formats.write_binary(before, tmp_path / "v.bin.gz")
+    assert (tmp_path / "v.vec.gz").read_bytes()[:2] == b"\x1f\x8b"
+    for name, layout in (("g.txt", "headerless"), ("v.vec.gz", "text"), ("v.bin.gz", "binary")):
+        found = formats.read(tmp_path / name)
+        assert (found.layout, found.vectors.vocab.pieces) == (layout, before.vocab.pieces)
+        np.testing.assert_array_equal(found.vectors.vectors, before.vectors)
+    data = (tmp_path / "v.vec.gz").read_bytes()
+    (tmp_path / "v.vec.gz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelError, match="compressed data is damaged or cut off"):
+        formats.read(tmp_path / "v.vec.gz")
+
+
+def test_the_content_says_what_it_is_not_the_name(tmp_path):
+    before = of([f"w{i}" for i in range(50)], dim=20)
+    formats.write_binary(before, tmp_path / "v.dat")
+    assert formats.read(tmp_path / "v.dat").layout == "binary"
+    formats.write_text(before, tmp_path / "v.bin.txt")
+    (tmp_path / "v.bin.txt").rename(tmp_path / "v.dat")
+    assert formats.read(tmp_path / "v.dat").layout == "text"
+
+
+def test_the_first_words_only(tmp_path):
+    before = of([f"w{i}" for i in range(9)])
+    for write, name in ((formats.write_text, "v.txt"), (formats.write_binary, "v.bin")):
+        write(before, tmp_path / name)
+        assert formats.read(tmp_path / name, limit=4).vectors.vocab.pieces == before.vocab.pieces[:4]
+        assert len(formats.read(tmp_path / name, limit=99).vectors.vocab.pieces) == 9
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) * 3 // 4])
+        with pytest.raises(ModelError, match=r"cut short"):
+            formats.read(tmp_path / name)
+        assert len(formats.read(tmp_path / name, limit=5).vectors.vocab.pieces) == 5
+    with pytest.raises(UsageError, match="limit is 0"):
+        formats.read(tmp_path / "v.txt", limit=0)
+
+
+def test_more_than_the_first_line_promises(tmp_path):
+    row = np.array([1, 2], "<f4").tobytes()
+    (tmp_path / "v.bin").write_bytes(b"1 2\na " + row + b"b " + row)
+    with pytest.raises(ModelError, match="goes on after the 1 words of 2 numbers"):
+        formats.read(tmp_path / "v.bin")
+    (tmp_path / "v.bin").write_bytes(b"1 2\n" + b"x" * 20_000)
+    with pytest.raises(ModelError, match="no end of the word"):
+        formats.read(tmp_path / "v.bin")
+
+
+def test_a_promise_that_no_memory_keeps(tmp_path):
+    import gzip
+
+    (tmp_path / "v.txt").write_bytes(gzip.compress(b"99999999999 1000000\na 1\n"))
+    with pytest.raises(ModelError, match="GB of memory"):
+        formats.read(tmp_path / "v.txt")
+
+
+def test_what_is_left_out_is_counted(tmp_path):
+    (tmp_path / "v.txt").write_bytes(b"5 2\na 1 2\n 3 4\nb nan 1\nc 1e99 1\nd 7 8\n\n \n")
+    found = formats.read(tmp_path / "v.txt")
+    assert found.vectors.vocab.pieces == ["a", "d"]
+    assert (found.nameless, found.not_finite) == (1, 2)
+    assert found.vectors.vectors[3:].tolist() == [[1, 2], [7, 8]]
+    assert len(found.notes()) == 2
+
+
+def test_words_may_stand_for_themselves(tmp_path):
+    (tmp_path / "v.txt").write_text("2 1\n\u2581a 1\n\\u0041 2\n", "utf-8")
+    assert formats.read(tmp_path / "v.txt").vectors.vocab.pieces == [" a", "A"]
+    assert formats.read(tmp_path / "v.txt", escaped=False).vectors.vocab.pieces == ["\u2581a", "\\u0041"]
+
+
+def test_small_blocks_change_nothing(tmp_path, monkeypatch):
+    before = of(["中文 词", "b", "</s>x", "d" * 300, "e"] + [f"w{i}" for i in range(30)])
+    monkeypatch.setattr(formats, "_CHUNK", 7)
+    monkeypatch.setattr(formats, "_ROWS", 4)
+    for write, name in ((formats.write_text, "v.txt"), (formats.write_binary, "v.bin")):
+        write(before, tmp_path / name)
+        found = formats.read(tmp_path / name)
+        assert found.vectors.vocab.pieces == before.vocab.pieces
+        np.testing.assert_array_equal(found.vectors.vectors, before.vectors)
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    with pytest.raises(UsageError, match="cannot write it"):
+        formats.write_text(of(["a"]), tmp_path / "none" / "v.txt")
 
 
 def test_missing_file(tmp_path):

@@ -3,21 +3,28 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from textdl import word2vec
+from textdl.checkpoint import Checkpoint
 from textdl.encoded import Encoded
 from textdl.errors import CorpusError, TextdlError, UsageError
 from textdl.protocols import Run
-from textdl.storage import Reader, saving
+from textdl.storage import Reader, Writer, saving
 from textdl.vocabulary import Vocabulary
-from textdl.word2vec import Config, kernels, noise
-from textdl.word2vec.reference import skipgram_epoch
+from textdl.word2vec import Config, noise
+from textdl.word2vec.model import SCHEDULES
+from textdl.word2vec.train import learning_rate
 
 V = 60
+
+
+@pytest.fixture(autouse=True)
+def checkpoints_after_every_epoch(monkeypatch):
+    monkeypatch.setattr(word2vec.train, "_APART", 0)
 
 
 def corpus(seed: int = 0, lines: int = 40, unknown: float = 0.1) -> Encoded:
@@ -39,31 +46,6 @@ def topics(lines: int = 600) -> tuple[Encoded, Vocabulary]:
 
 
 SMALL = Config(dim=8, window=3, negative=5, sample=0, epochs=3, alpha=0.05, workers=1)
-
-
-@pytest.mark.parametrize(("dim", "window", "negative"), [(16, 5, 5), (20, 2, 5), (7, 3, 1), (33, 5, 13), (100, 10, 7)])
-def test_the_kernel_agrees_with_the_reference(dim, window, negative):
-    text = corpus()
-    config = Config(dim=dim, window=window, negative=negative, sample=0.05, epochs=1, alpha=0.1, workers=1)
-    run = Run(seed=3)
-    model = word2vec.fit(text, config, run=run)
-
-    counts = text.counts()
-    counts[:3] = 0
-    choices = noise.choices(counts, sample=0.05, exponent=0.75)
-    inputs = ((np.random.default_rng(3).random((V, dim), np.float32) - np.float32(0.5)) / np.float32(dim)).copy()
-    inputs[:3] = 0
-    outputs = np.zeros_like(inputs)
-    slope = (0.1 - 1e-4) / text.tokens
-    nats, pairs = skipgram_epoch(
-        text, choices, inputs, outputs, window=window, negative=negative, key=noise.stream_key(3, 0),
-        alpha=0.1, slope=slope,
-    )  # fmt: skip
-    assert pairs == run.figures["pairs"] > 100
-    assert run.curve[0]["loss"] == pytest.approx(nats / pairs, rel=1e-5)
-    np.testing.assert_allclose(model.vectors, inputs, rtol=0, atol=3e-6)
-    np.testing.assert_allclose(model.context, outputs, rtol=0, atol=3e-6)
-    assert np.abs(model.context).max() > 0.01  # something was learnt
 
 
 def test_one_pair_by_hand():
@@ -112,7 +94,7 @@ def test_same_seed_same_bytes_with_one_worker():
     assert a.context.tobytes() == b.context.tobytes()
     assert [r["loss"] for r in runs[0].curve] == [r["loss"] for r in runs[1].curve]
     assert a.vectors.tobytes() != c.vectors.tobytes()
-    assert runs[0].notes == []
+    assert [note.split(":")[0] for note in runs[0].notes] == ["Loss"]  # what it is not is said, and nothing else
 
 
 def test_unknown_tokens_do_not_count_and_lines_do_not_meet():
@@ -181,7 +163,7 @@ def test_each_epoch_may_be_another_segmentation():
     data = Fresh()
     run = Run()
     word2vec.fit(data, SMALL, run=run)
-    assert data.asked == [0, 1, 2]
+    assert list(dict.fromkeys(data.asked)) == [0, 1, 2]
     assert run.figures["words"] == sum(corpus(i).tokens for i in range(3))
 
 
@@ -213,12 +195,147 @@ def test_a_deadline_ends_training():
     assert not run.interrupted
 
 
+WILD = replace(SMALL, alpha=10.0, min_alpha=10.0, epochs=500, window=50, negative=100)
+
+
 def test_a_loss_that_is_not_a_number_stops_training():
     text, _ = topics(50)
     before = threading.active_count()
-    with pytest.raises(TextdlError, match="lower the learning rate"):
-        word2vec.fit(text, replace(SMALL, alpha=10.0, min_alpha=10.0, epochs=500, window=50, negative=100), run=Run())
+    with pytest.raises(TextdlError, match=r"broke down in the first epoch.*Lower the learning rate: --alpha 3, now 10"):
+        word2vec.fit(text, WILD, run=Run())
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("how", ["loss", "vectors"])
+def test_what_was_good_is_kept_when_training_breaks_down(monkeypatch, how):
+    text = corpus()
+    good = word2vec.fit(text, replace(SMALL, schedule="constant", epochs=2), run=Run())
+    whole = word2vec.sweep.Updates.run
+
+    def breaks(self, corpus, *, key, **settings):
+        done = whole(self, corpus, key=key, **settings)
+        if key == noise.stream_key(1, 2):
+            self.inputs[40:60] = np.nan
+            if how == "loss":
+                raise TextdlError("no number")
+        return done
+
+    monkeypatch.setattr(word2vec.sweep.Updates, "run", breaks)
+    run = Run()
+    model = word2vec.fit(text, replace(SMALL, schedule="constant", epochs=9), run=run)
+    assert run.failed
+    assert model.vectors.tobytes() == good.vectors.tobytes()
+    assert model.context.tobytes() == good.context.tobytes()
+    assert any("broke down in epoch 3" in note and "after epoch 2" in note for note in run.notes)
+    assert len(run.curve) == run.figures["epochs"] == 2
+
+
+def test_training_stops_when_held_out_text_is_no_longer_learnt(monkeypatch):
+    text, _ = topics()
+    losses = [3.0, 2.0, 1.9, 2.1, 1.95, 1.0]
+    monkeypatch.setattr(word2vec.train._Training, "_valid_loss", lambda self: losses[self._epoch - 1])
+    run = Run()
+    config = replace(SMALL, epochs=6, schedule="constant", patience=2)
+    model = word2vec.fit(text, config, valid=text, run=run)
+    best = word2vec.fit(text, replace(config, epochs=3, patience=0), run=Run())
+    assert model.vectors.tobytes() == best.vectors.tobytes()
+    assert model.context.tobytes() == best.context.tobytes()
+    assert (run.figures["best_epoch"], run.figures["epochs"], run.figures["valid_loss"]) == (3, 5, 1.9)
+    assert [record["valid_loss"] for record in run.curve] == [3.0, 2.0, 1.9, 2.1, 1.95]
+    assert any("stopped after 5 of 6 epochs" in note for note in run.notes)
+    with pytest.raises(UsageError, match=r"patience is 2, but there is no held-out text.*--valid"):
+        word2vec.fit(text, config, run=Run())
+
+
+def test_the_learning_rate_falls_as_it_is_told():
+    rates = {
+        name: [learning_rate(replace(SMALL, schedule=name), p) for p in (0, 0.25, 0.5, 1, 1.1)] for name in SCHEDULES
+    }
+    high, low = 0.05, 1e-4
+    assert rates["constant"] == [high] * 5
+    assert rates["linear"] == pytest.approx([high, high - (high - low) / 4, (high + low) / 2, low, low])
+    # (1 + cos(pi / 4)) / 2 = 0.853553
+    assert rates["cosine"] == pytest.approx([high, low + (high - low) * 0.853553, (high + low) / 2, low, low])
+    assert Config(model="cbow").learning_rate > 0
+    assert Config(alpha=1e-5, schedule="constant").learning_rate == 1e-5
+
+
+class Stopped(BaseException):
+    pass
+
+
+@dataclass
+class Until:
+    """A text with which training stops hard before an epoch, as a kill does."""
+
+    text: Encoded
+    stop: int
+
+    @property
+    def vocab_size(self) -> int:
+        return self.text.vocab_size
+
+    def epoch(self, number: int) -> Encoded:
+        if number == self.stop:
+            raise Stopped
+        return self.text
+
+
+MODES = [
+    {}, {"model": "cbow"}, {"loss": "hs"}, {"model": "cbow", "loss": "hs"}, {"schedule": "cosine", "sample": 0.05},
+    {"deterministic": True, "workers": 3},
+]  # fmt: skip
+
+
+def resumed(text, config, tmp_path, stop_in, **settings):
+    """The result, and its run, of a training that is stopped in an epoch and resumed."""
+    with pytest.raises(Stopped):
+        word2vec.fit(Until(text, stop_in - 1), config, run=Run(checkpoint=Checkpoint(tmp_path / "m")), **settings)
+    run = Run(checkpoint=Checkpoint(tmp_path / "m", resume=True))
+    return word2vec.fit(text, config, run=run, **settings), run
+
+
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_a_resumed_training_ends_in_the_same_bytes(mode, tmp_path):
+    text = corpus()
+    config = replace(SMALL, epochs=4, **mode)
+    whole_run = Run()
+    whole = word2vec.fit(text, config, run=whole_run, valid=corpus(1))
+    model, run = resumed(text, config, tmp_path, 3, valid=corpus(1))
+    assert model.vectors.tobytes() == whole.vectors.tobytes()
+    assert model.context.tobytes() == whole.context.tobytes()
+    shown = [("epoch", "loss", "valid_loss", "alpha")] * 4
+    assert [[r[k] for k in keys] for r, keys in zip(run.curve, shown, strict=True)] == [
+        [r[k] for k in keys] for r, keys in zip(whole_run.curve, shown, strict=True)
+    ]
+    for name in ("words", "pairs", "epochs"):
+        assert run.figures[name] == whole_run.figures[name]
+    assert "Training goes on after 2 of 4 epochs." in run.notes
+
+
+def test_the_best_epoch_survives_a_stop(tmp_path, monkeypatch):
+    text = corpus()
+    config = replace(SMALL, epochs=6, patience=5)
+    for best in (1, 3):
+        losses = {epoch: 2.0 - (epoch == best) for epoch in range(1, 7)}
+        monkeypatch.setattr(word2vec.train._Training, "_valid_loss", lambda self, losses=losses: losses[self._epoch])
+        whole = word2vec.fit(text, config, valid=text, run=Run())
+        model, run = resumed(text, config, tmp_path / str(best), 4, valid=text)
+        assert model.vectors.tobytes() == whole.vectors.tobytes()
+        assert run.figures["best_epoch"] == best
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Writer, "array", full)
+    run = Run(checkpoint=Checkpoint(tmp_path / "m"))
+    model = word2vec.fit(corpus(), replace(SMALL, epochs=5), run=run)
+    assert np.isfinite(model.vectors).all()
+    assert sum("No space left on device" in note for note in run.notes) == 1
+    assert run.figures["epochs"] == 5
+    assert not (tmp_path / "m.training").exists()
 
 
 @pytest.mark.parametrize("lines", [[], [[0, 0]], [[3, 3, 3], [0]]])
@@ -247,7 +364,8 @@ def test_validation_text_that_cannot_be_used():
     [
         {"model": "glove"}, {"loss": "softmax"}, {"dim": 0}, {"dim": 2.5}, {"window": 0}, {"window": 1000},
         {"negative": 0}, {"sample": -1}, {"sample": 2}, {"epochs": 0}, {"alpha": 0}, {"alpha": math.nan},
-        {"min_alpha": 1.0}, {"ns_exponent": math.inf}, {"workers": -1}, {"dim": True},
+        {"min_alpha": 1.0}, {"schedule": "stairs"}, {"cbow_gradient": "none"}, {"dynamic_window": 1}, {"patience": -1},
+        {"deterministic": "yes"}, {"ns_exponent": math.inf}, {"workers": -1}, {"dim": True},
     ],
 )  # fmt: skip
 def test_config_names_the_option(option):
@@ -276,8 +394,3 @@ def test_save_and_load(tmp_path):
     assert loaded.similar("a0", 3) == model.similar("a0", 3)
     assert word2vec.held_out_loss(loaded, text) == word2vec.held_out_loss(model, text)
     assert loaded.describe() == {"size": 23 * 8, "words": 20, "dim": 8, "model": "skip-gram, 5 noise words, window 3"}
-
-
-def test_padding():
-    assert [kernels.padded(d) for d in (1, 16, 17, 300)] == [16, 16, 32, 304]
-    assert all(kernels.aligned(n, 16).ctypes.data % 64 == 0 for n in range(1, 20))

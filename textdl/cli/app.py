@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from textdl.cli import cache, corpus, demo, evaluate, generate, info, tokenizer, train, vectors
+from textdl.cli import cache, corpus, demo, evaluate, generate, importing, info, similar, tokenizer, train, vectors
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,14 +34,17 @@ def _root(
 
 
 app.add_typer(train.app, name="train")
+app.command("import")(importing.import_file)
 app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(corpus.app, name="corpus")
 app.command("eval")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)
 app.command("score")(evaluate.score)
 app.command("sample")(generate.sample)
-app.command("similar")(vectors.similar)
-app.command("analogy")(vectors.analogy)
+app.command("similar")(similar.similar)
+app.command("analogy")(similar.analogy)
+vectors.app.command("similarity")(similar.similarity)
+vectors.app.command("odd")(similar.odd)
 app.add_typer(vectors.app, name="vectors")
 app.add_typer(cache.app, name="cache")
 app.command("info")(info.info)

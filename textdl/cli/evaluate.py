@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from textdl.cli.options import JsonFile, Quiet, TextOptions, spread
-from textdl.cli.output import TerminalRun, say, table, write_json
+from textdl.cli.output import TerminalRun, json_file, rows_as_they_come, say, table, write_json
 
 if TYPE_CHECKING:
+    from textdl.bundle import TokenScore
     from textdl.evaluation.perplexity import Result
     from textdl.evaluation.report import Table
+
+_LN10 = math.log(10)
 
 Text = Annotated[str, typer.Option("--text", metavar="FILE", help="Held-out raw text: a file, -, or NAME:SPLIT.")]
 Words = Annotated[
@@ -91,27 +99,120 @@ def score(
     text: Annotated[str | None, typer.Option("--text", metavar="FILE", help="Score the lines of a file.")] = None,
     json: JsonFile = None,
 ) -> int:
-    """Natural log-probability of every token; an unknown one pays for its spelling."""
+    """Natural log-probability of every token, of every line and of the text, as they are computed.
+
+    An unknown token pays for <unk> and then for its spelling: both are shown, and their sum. n-gram models
+    also show what KenLM's query -v does: log10 p, the length of the n-gram that was found, and the back-off
+    weights (log10) that are in log10 p; log10 p of an unknown word is that of <unk>.
+    """
     import textdl
     from textdl.errors import UsageError
-    from textdl.vocabulary import escape
 
     if (text is None) == (not sentences):
         raise UsageError("give either sentences to score or --text FILE")
     loaded = textdl.load(model)
-    lines = reading.open([text]) if text is not None else sentences or []
-    everything = []
-    rows: list[list[object]] = []
-    for number, (line, scores) in enumerate(zip(lines, loaded.score_lines(lines), strict=True), 1):
-        everything.append({"line": line, "nats": -sum(s for _, s in scores), "tokens": [list(pair) for pair in scores]})
-        end = len(scores) - 1
-        rows += [[number, escape(p) if i < end else p, f"{s:.4f}"] for i, (p, s) in enumerate(scores)]
-        rows.append([number, "total", f"{sum(s for _, s in scores):.4f}"])
-    if json is not None:
-        write_json(everything, json)
-    if json != "-":
-        table(["line", "token", "ln p"], rows)
+    tokens = loaded.score_tokens(reading.open([text]) if text is not None else sentences or [])
+    explained = loaded.family == "ngram"
+    columns = ["line", "token", "ln p", "ln <unk>", "spelling", *(["log10 p", "n-gram", "back-off"] * explained)]
+    with nullcontext(None) if json is None else json_file(json) as out:
+        rows = scored_rows(tokens, explained, out)
+        if json == "-":
+            deque(rows, maxlen=0)
+        else:
+            rows_as_they_come(columns, rows)
     return 0
+
+
+@dataclass
+class Sums:
+    """Of a line or of the text; natural logarithms."""
+
+    tokens: int = 0
+    logp: float = 0.0
+    closed: float = 0.0
+    unknown: int = 0
+    closed_unknown: float = 0.0
+    spelling: float = 0.0
+    backoff: float = 0.0
+
+    def add(self, token: TokenScore) -> None:
+        self.tokens += 1
+        self.logp += token.logp
+        self.closed += token.closed
+        self.backoff += token.backoff or 0.0
+        if token.spelling is not None:
+            self.unknown += 1
+            self.closed_unknown += token.closed
+            self.spelling += token.spelling
+
+    def row(self, line: int | str, what: str, explained: bool) -> list[object]:
+        unknown = [f"{self.closed_unknown:.4f}", f"{self.spelling:.4f}"] if self.unknown else [None, None]
+        logs = [f"{self.closed / _LN10:.4f}", None, f"{self.backoff / _LN10:.4f}"] if explained else []
+        return [line, what, f"{self.logp:.4f}", *unknown, *logs]
+
+    def document(self, explained: bool) -> dict[str, object]:
+        return {
+            "nats": figure(-self.logp), "tokens": self.tokens, "unknown": self.unknown,
+            "nats_unk": figure(-self.closed_unknown), "nats_spelling": figure(-self.spelling),
+            **({"log10": figure(self.closed / _LN10)} if explained else {}),
+        }  # fmt: skip
+
+
+def scored_rows(tokens: Iterator[TokenScore], explained: bool, out: IO[str] | None) -> Iterator[list[object]]:
+    """A row for each token, each line and the text; the same goes to `out` as JSON on the way.
+
+    The object is {"lines": [{"scores": [...], "nats": ..., ...}, ...], "nats": ..., ...}: sums stand behind
+    what they are of, and the last token of a line is its end.
+    """
+    from textdl.vocabulary import escape
+
+    whole, line, number = Sums(), Sums(), 1
+    if out is not None:
+        out.write('{"lines": [')
+    for token in tokens:
+        if out is not None:
+            begin = "" if line.tokens else f'{"," if number > 1 else ""}\n{{"scores": ['
+            out.write(f"{begin}{',' if line.tokens else ''}\n {in_json(token_document(token))}")
+        line.add(token)
+        whole.add(token)
+        unknown = [None, None] if token.spelling is None else [f"{token.closed:.4f}", f"{token.spelling:.4f}"]
+        logs: list[object] = []
+        if token.backoff is not None:
+            logs = [f"{token.closed / _LN10:.4f}", token.length, f"{token.backoff / _LN10:.4f}"]
+        piece = token.text if token.line_end else escape(token.text)
+        yield [number, piece, f"{token.logp:.4f}", *unknown, *logs]
+        if token.line_end:
+            yield line.row(number, "total", explained)
+            if out is not None:
+                out.write(f"],\n {in_json(line.document(explained))[1:]}")
+            line, number = Sums(), number + 1
+    yield whole.row("all", "total", explained)
+    if out is not None:
+        out.write(f"],\n{in_json(whole.document(explained))[1:]}\n")
+
+
+def in_json(value: dict[str, object]) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def token_document(token: TokenScore) -> dict[str, object]:
+    """One token in JSON: `nats` in all, and of what they are made; log10 as KenLM gives them."""
+    unknown = {} if token.spelling is None else {"nats_unk": figure(-token.closed), "nats_spelling": -token.spelling}
+    logs: dict[str, object] = {}
+    if token.backoff is not None:
+        logs = {
+            "log10": figure(token.closed / _LN10), "ngram": token.length, "log10_backoff": figure(token.backoff / _LN10),
+        }  # fmt: skip
+    return {"token": token.text, "nats": figure(-token.logp), **unknown, **logs}
+
+
+def figure(value: float) -> float | str:
+    """JSON has no infinity: a probability of 0 is told in words, as in `eval --json`."""
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return value + 0.0  # not -0.0
 
 
 def show(drawn: Table, *, quiet: bool) -> None:

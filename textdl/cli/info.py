@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from json import loads
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from textdl.cli.options import JsonFlag
 from textdl.cli.output import say, table, write_json
 
+if TYPE_CHECKING:
+    from textdl.storage import Reader
+
 
 def info(
     model: Annotated[Path, typer.Argument(metavar="MODEL")],
     verify: Annotated[bool, typer.Option("--verify", help="Read every file and check its sha256.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the training curve: .png or .svg. Needs the extra `plot`."),
+    ] = None,
     json: JsonFlag = False,
 ) -> int:
     """What a model is, what it was trained on, and what it says of itself."""
@@ -21,6 +29,12 @@ def info(
     from textdl.storage import Reader
 
     reader = Reader(model)
+    if plot is not None:
+        from textdl import curves
+
+        log = reader.text("log.jsonl") if "log.jsonl" in reader else ""
+        curves.plot(plot, model.resolve().name, [loads(line) for line in log.split("\n") if line])
+        say(f"Drawn to {plot}")
     if verify:
         reader.verify()
     if json:
@@ -38,6 +52,9 @@ def info(
     if orders:
         print()
         table(list(orders[0]), [list(order.values()) for order in orders], "by order")
+    if card.get("family") == "word2vec" and (epochs := _epochs(reader)):
+        print()
+        table(list(epochs[0]), [list(epoch.values()) for epoch in epochs], "by epoch")
     if ledger is not None:
         for line in [*Ledger(**ledger).table(), *Ledger(**ledger).remarks()]:
             say(line)
@@ -57,6 +74,20 @@ def _orders(about: dict[str, Any]) -> list[dict[str, object]]:
             row |= {f"D{j}": f"{value:.4f}" for j, value in enumerate(about["discounts"][i], 1)}
             row["D from"] = "fallback" if i + 1 in about["fallback"] else "counts"
         found.append({**row, "bytes each": f"{about['bytes_per_ngram_by_order'][i]:.2f}"})
+    return found
+
+
+def _epochs(reader: Reader) -> list[dict[str, object]]:
+    """How the training of word vectors went: losses in nats per prediction."""
+    found = []
+    for line in filter(None, reader.text("log.jsonl").split("\n") if "log.jsonl" in reader else []):
+        record = loads(line)
+        row: dict[str, object] = {"epoch": record["epoch"], "loss": f"{record['loss']:.4f}"}
+        if "valid_loss" in record:
+            row["held-out loss"] = f"{record['valid_loss']:.4f}"
+        found.append(
+            {**row, "words/s": f"{record['words_per_second']:,.0f}", "learning rate": f"{record['alpha']:.5f}"}
+        )
     return found
 
 

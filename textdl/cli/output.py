@@ -11,14 +11,19 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from textdl.errors import UsageError
 from textdl.protocols import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_DRAWN = 400
+"""Rows of a table that goes on."""
 
 
 def say(text: str = "") -> None:
@@ -56,6 +61,20 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str =
         _draw(console, turned[0], turned[1:], [False] + [True] * len(part))
 
 
+def rows_as_they_come(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table of any length: TSV in a pipe, row by row; on a terminal a few hundred rows at a time."""
+    if not sys.stdout.isatty():
+        print("\t".join(columns))
+        for row in rows:
+            print("\t".join("" if cell is None else str(cell).replace("\t", " ") for cell in row))
+        return
+    from rich.console import Console
+
+    left, console = iter(rows), Console()
+    while part := [["" if cell is None else str(cell) for cell in row] for row in islice(left, _DRAWN)]:
+        _draw(console, columns, part, [_is_number(row[i] for row in part) for i in range(len(columns))])
+
+
 def _is_number(cells: Iterable[str]) -> bool:
     return all(cell.lstrip("-+±")[:1].isdigit() or cell in ("", "-", "–", "—") for cell in cells)
 
@@ -84,12 +103,19 @@ def size(number: float) -> str:
 
 def write_json(value: Any, file: str) -> None:
     """To a file, or to stdout for `-`."""
-    text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    with json_file(file) as out:
+        out.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+@contextmanager
+def json_file(file: str) -> Iterator[IO[str]]:
+    """Where `--json FILE` is to be written; stdout for `-`."""
     if file == "-":
-        sys.stdout.write(text)
+        yield sys.stdout
         return
     try:
-        Path(file).write_text(text, "utf-8")
+        with Path(file).open("w", encoding="utf-8") as out:
+            yield out
     except OSError as error:
         raise UsageError(f"--json {file}: cannot write it ({error.strerror})") from error
 

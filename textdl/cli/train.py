@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from textdl.cli.options import (
     size,
     spread,
 )
-from textdl.cli.output import TerminalRun, say, write_json
+from textdl.cli.output import TerminalRun, say, table, write_json
 from textdl.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Train a model on raw text.")
@@ -43,7 +44,7 @@ def ngram(
     memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="500M, 4G: stay below while counting, with files. Left out: half of the free."
+            metavar="SIZE", help="300M, 4G: stay below, with files; 300M is the least. Left out: half of the free."
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads; 0: one for each core. The model is the same.")] = 0,
@@ -55,12 +56,17 @@ def ngram(
     if arpa is not None and smoothing == "add-k":
         raise UsageError("--arpa: an ARPA file cannot hold add-k, whose unseen words do not follow the shorter context")
     limit = size(memory, "--memory")
-    if limit is not None and limit < 250_000_000:
-        raise UsageError(f"--memory {memory}: the process alone takes some 200 MB; give 300M or more")
+    if limit is not None and limit < 300_000_000:
+        raise UsageError(f"--memory {memory}: the process alone takes up to 250 MB; give 300M or more")
     return _train(
         "ngram", corpus, output, reading, training, arpa=arpa, order=order, smoothing=smoothing, k=k,
         memory=limit, workers=workers, prune=_thresholds(prune),
     )  # fmt: skip
+
+
+_LEARNT = "What is learnt (when left out: what is in brackets, or with --from that model's)"
+_EPOCHS = "Training (the same)"
+_STOPPING = "Watching, stopping and going on"
 
 
 @app.command()
@@ -70,24 +76,71 @@ def word2vec(
     output: Output,
     reading: CorpusOptions,
     training: TrainOptions,
-    model: Annotated[str, typer.Option(help="skipgram.")] = "skipgram",
-    loss: Annotated[str, typer.Option(help="ns: negative sampling.")] = "ns",
-    dim: Annotated[int, typer.Option(help="Length of a vector.")] = 300,
-    window: Annotated[int, typer.Option(help="Words on each side at most.")] = 5,
-    negative: Annotated[int, typer.Option(help="Noise words for each target.")] = 5,
-    sample: Annotated[float, typer.Option(help="Frequency above which words are thinned; 0: none.")] = 1e-3,
-    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = 5,
-    workers: Annotated[int, typer.Option(help="Threads; 0: one for each core.")] = 0,
+    model: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_LEARNT, help="skipgram: each word predicts each word around it; cbow: their mean predicts the word, which is quicker (skipgram).")] = None,
+    loss: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_LEARNT, help="ns, negative sampling: tell the word from noise words; hs, hierarchical softmax: find it in a Huffman tree (ns).")] = None,
+    dim: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_LEARNT, help="Numbers in a vector (300).")] = None,
+    window: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_LEARNT, help="Words on each side at most (5).")] = None,
+    dynamic_window: Annotated[bool | None, typer.Option("--dynamic-window/--fixed-window", show_default=False, rich_help_panel=_LEARNT, help="Draw the width of each window from 1 to --window, so that near words count more; or always the whole (dynamic).")] = None,
+    negative: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_LEARNT, help="ns: noise words for each target (5).")] = None,
+    ns_exponent: Annotated[float | None, typer.Option(show_default=False, rich_help_panel=_LEARNT, help="ns: noise words are drawn by their count to this power; 1: as often as they are, 0: all alike (0.75).")] = None,
+    sample: Annotated[float | None, typer.Option(show_default=False, rich_help_panel=_LEARNT, help="Share of the text above which words are thinned out; 0: none (0.001).")] = None,
+    cbow_gradient: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_LEARNT, help="cbow: corrected: n words share the gradient of their mean, 1/n each; word2vec: each gets all of it (corrected).")] = None,
     keep_punctuation: Annotated[
-        bool, typer.Option("--keep-punctuation", help="Also train on pieces without a letter or digit.")
+        bool,
+        typer.Option("--keep-punctuation", rich_help_panel=_LEARNT, help="Also learn pieces without a letter or digit."),
     ] = False,
-    valid: Valid = None,
-) -> int:
-    """Word vectors: skip-gram with negative sampling."""
-    return _train(
-        "word2vec", corpus, output, reading, training, valid=valid, keep_punctuation=keep_punctuation, model=model,
-        loss=loss, dim=dim, window=window, negative=negative, sample=sample, epochs=epochs, workers=workers,
-    )  # fmt: skip
+    epochs: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_EPOCHS, help="Passes over the text (5).")] = None,
+    alpha: Annotated[float | None, typer.Option(show_default=False, rich_help_panel=_EPOCHS, help="Learning rate at the start (by model and gradient).")] = None,
+    min_alpha: Annotated[float | None, typer.Option(show_default=False, rich_help_panel=_EPOCHS, help="Learning rate at the end (0.0001).")] = None,
+    schedule: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_EPOCHS, help="linear or cosine from one to the other, or constant: stays at --alpha (linear).")] = None,
+    workers: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_EPOCHS, help="Threads; 0: one for each core, fewer for a short text (0).")] = None,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option(
+            "--deterministic/--lock-free", show_default=False, rich_help_panel=_EPOCHS,
+            help="Same seed, same bytes with any number of workers, more slowly; or that with one alone (lock-free).",
+        ),
+    ] = None,
+    valid: Annotated[
+        str | None,
+        typer.Option("--valid", metavar="FILE", rich_help_panel=_STOPPING, help="Held-out text: its loss after each epoch."),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", show_default=False, rich_help_panel=_STOPPING,
+            help="Stop after N epochs without a lower loss on --valid, and keep the best epoch; 0: never (0).",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--no-resume", show_default=False, rich_help_panel=_STOPPING,
+            help="Go on from the checkpoint in DIR.training that a stopped training left; or begin anew over it.",
+        ),
+    ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="MODEL", rich_help_panel=_STOPPING,
+            help="Train this model on: more epochs, or new text with new words. It stays as it is; -o is the new one.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", rich_help_panel=_STOPPING, help="Tell vocabulary, memory and minutes; train nothing."),
+    ] = False,
+) -> int:  # fmt: skip
+    """Word vectors: skip-gram or CBOW, with negative sampling or hierarchical softmax."""
+    settings: dict[str, Any] = {
+        "keep_punctuation": keep_punctuation, "start_from": start_from, "model": model, "loss": loss, "dim": dim,
+        "window": window, "dynamic_window": dynamic_window, "negative": negative, "ns_exponent": ns_exponent,
+        "sample": sample, "cbow_gradient": cbow_gradient, "epochs": epochs, "alpha": alpha, "min_alpha": min_alpha,
+        "schedule": schedule, "workers": workers, "deterministic": deterministic, "patience": patience,
+    }  # fmt: skip
+    if dry_run:
+        return _plan("word2vec", corpus, output, reading, training, valid=valid, **settings)
+    return _train("word2vec", corpus, output, reading, training, valid=valid, resume=resume, **settings)
 
 
 @app.command()
@@ -130,10 +183,35 @@ def rnn(
 def _thresholds(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
-    parts = text.replace(",", " ").split()
-    if not parts or not all(part.isdecimal() for part in parts):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
         raise UsageError(f"--prune takes counts separated by commas, such as 0,0,1; got {text!r}")
     return tuple(map(int, parts))
+
+
+def _plan(
+    family: str, corpus: list[str], output: Path, reading: CorpusOptions, training: TrainOptions, *,
+    valid: str | None, **settings: Any,
+) -> int:  # fmt: skip
+    """Say what training would take."""
+    import textdl
+
+    run = TerminalRun(quiet=training.quiet, seed=training.seed)
+    settings |= _common(reading, training, valid)
+    with run.shown():
+        found = textdl.plan(family, reading.open(corpus), output=output, run=run, **settings)
+    if training.json:
+        seconds = {stage: round(seconds, 3) for stage, seconds in run.seconds.items()}
+        write_json({**asdict(found), "spent": seconds, "notes": run.notes}, "-")
+    else:
+        table(["what", "value"], found.rows())
+    return 0
+
+
+def _common(reading: CorpusOptions, training: TrainOptions, valid: str | None) -> dict[str, Any]:
+    """What every family takes, in the words of `textdl.train`."""
+    shared = {name: getattr(training, name) for name in ("tokenizer", "min_count", "max_vocab", "vocab", "processes")}
+    return shared if valid is None else {**shared, "valid": TextOptions.open(reading, [valid])}
 
 
 def _train(
@@ -147,10 +225,7 @@ def _train(
     run = TerminalRun(quiet=training.quiet, seed=training.seed)
     if arpa is not None and (arpa.is_dir() or not arpa.absolute().parent.is_dir()):
         raise UsageError(f"--arpa {arpa}: expected a file in a directory that exists")
-    if valid is not None:
-        settings["valid"] = TextOptions.open(reading, [valid])
-    for name in ("tokenizer", "min_count", "max_vocab", "vocab", "processes"):
-        settings[name] = getattr(training, name)
+    settings |= _common(reading, training, valid)
     with run.shown():
         trained = textdl.train(
             family, reading.open(corpus), output=output, run=run, budget=since_start(seconds(budget)), **settings
@@ -162,4 +237,4 @@ def _train(
     if not training.quiet:
         for line in trained.summary():
             say(line)
-    return 130 if run.interrupted else 0
+    return 130 if run.interrupted else 1 if run.failed else 0

@@ -9,10 +9,9 @@ from typing import Any
 from textdl.corpus.ledger import percent
 from textdl.corpus.statistics import Statistics, TokenStatistics
 from textdl.errors import UsageError
-from textdl.figures import Drawing, drawing
+from textdl.figures import COLOURS, Drawing, drawing
 
-_COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#a463f2", "#9c6b4e", "#97bbf5", "#3ca951")
-_BAR = _COLOURS[0]
+_BAR = COLOURS[0]
 _SPACES = {" ": "space", "\t": "tab", "\u3000": "wide space", "\xa0": "no-break space"}
 
 
@@ -140,4 +139,4 @@ def _logarithmic(axes: Any) -> None:
 
 
 def _cycle(number: int) -> list[str]:
-    return [_COLOURS[i % len(_COLOURS)] for i in range(number)]
+    return [COLOURS[i % len(COLOURS)] for i in range(number)]

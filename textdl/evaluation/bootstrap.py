@@ -1,15 +1,42 @@
-"""How far a figure may be off, from resampling the lines of the test text (Efron 1979; Koehn 2004 for pairs).
+"""How far a figure may be off, from resampling what it was computed on (Efron 1979; Koehn 2004 for pairs).
 
-Lines are drawn with replacement and the ratio of their sums is taken again. Of texts with more than
-10,000 lines, runs of neighbouring lines are drawn instead, which also respects that neighbours are alike.
+Units (the lines of a text, the pairs of words of a benchmark) are drawn with replacement and the figure is computed
+again; the interval is between percentiles. Of texts with more than 10,000 lines, runs of neighbouring lines are drawn
+instead, which also respects that neighbours are alike.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAX_UNITS = 10_000
+
+
+def interval(
+    figure: Callable[[NDArray[np.int64]], float],
+    units: int,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 1,
+) -> tuple[float, float] | None:
+    """The interval that holds figure(rows) in `level` of the resamples; rows are numbers of units, some repeated.
+
+    Draws on which the figure is not defined (NaN) are left out. None where there are fewer than two units, or the
+    figure is nowhere defined.
+    """
+    if units < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    figures = np.array([figure(rng.integers(units, size=units)) for _ in range(resamples)])
+    figures = figures[~np.isnan(figures)]
+    if not len(figures):
+        return None
+    low, high = np.quantile(figures, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def ratio_interval(
@@ -25,15 +52,12 @@ def ratio_interval(
     For the difference of two models give the differences of their line totals: both then see the same lines.
     None where there is a single line, or an infinite total.
     """
-    if len(numerators) < 2 or not np.isfinite(numerators).all():
+    if not np.isfinite(numerators).all():
         return None
     if len(numerators) > MAX_UNITS:
         bounds = np.linspace(0, len(numerators), MAX_UNITS, endpoint=False).astype(np.int64)
         numerators, denominators = np.add.reduceat(numerators, bounds), np.add.reduceat(denominators, bounds)
-    rng = np.random.default_rng(seed)
-    ratios = np.empty(resamples)
-    for i in range(resamples):
-        rows = rng.integers(len(numerators), size=len(numerators))
-        ratios[i] = numerators[rows].sum() / denominators[rows].sum()
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return interval(
+        lambda rows: float(numerators[rows].sum() / denominators[rows].sum()),
+        len(numerators), resamples=resamples, level=level, seed=seed,
+    )  # fmt: skip

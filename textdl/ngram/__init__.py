@@ -10,6 +10,7 @@
     memory.py            reading packed arrays inside them: addresses, prefetch
     model.py             the LanguageModel
     arpa.py              ARPA files
+    arpa_kernels.py      the compiled loops that read them
 
 Uses numpy and numba, which are loaded by the first `fit` or `load`.
 """
@@ -108,6 +109,7 @@ def fit(
 
     Raises:
         CorpusError: the corpus has no lines, or there is no room on disk for what does not fit the memory.
+        UsageError: even with files it takes more memory than config.memory.
     """
     from textdl.ngram import counting, smoothing
     from textdl.ngram.levels import Levels
@@ -118,6 +120,8 @@ def fit(
     with run.timing("compile"):
         _compile()
     lines = data.epoch(0)
+    if config.memory is not None:
+        counting.check_memory(config.memory, lines, config.order, config.workers)
     with run.timing("counting"):
         counts = counting.count(
             lines,
@@ -137,7 +141,7 @@ def fit(
         model = NgramModel(pack(levels))
         run.progress("estimating", int(counts.kept.sum()), int(counts.kept.sum()), "n-grams")
     smoothing.note(found, run)
-    _note_unknown(counts.words, run)
+    _note_unknown(counts.words, config.smoothing, run)
     about = model.describe()
     run.figures.update({key: about[key] for key in ("ngrams", "discounts", "fallback")})
     run.figures["statistics"] = levels.statistics
@@ -145,13 +149,15 @@ def fit(
     return model
 
 
-def _note_unknown(counts: NDArray[np.int64], run: Run) -> None:
+def _note_unknown(counts: NDArray[np.int64], smoothing: str, run: Run) -> None:
     """Words that nobody has cut: then <unk> is a guess, and a text with unknown words looks worse than it need."""
     words = counts[EOS + 1 :]  # but for <s> and </s>, which are no words, and <unk>
     once = int((words == 1).sum())
     if not counts[UNK] and once >= 50 and 200 * once > words.sum():
+        gets = "has probability 0" if smoothing == "mle" else "gets what smoothing leaves for one unseen word"
+        gets += ", as in KenLM" if smoothing == "kneser-ney" else ""
         run.note(
-            f"<unk> was not seen in training and gets what smoothing leaves for one unseen word, as in KenLM. "
+            f"<unk> was not seen in training and {gets}. "
             f"{once:,} words were seen once: with --min-count 2 its probability is learnt from them."
         )
 

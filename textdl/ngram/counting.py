@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.encoded import BOS, EOS, Encoded
-from textdl.errors import CorpusError
+from textdl.errors import CorpusError, UsageError
 from textdl.ngram import counting_kernels as kernels
 from textdl.ngram.levels import Column, Counts, FilePart, Part, slices
 from textdl.protocols import Run
@@ -53,6 +53,10 @@ _FILES = 64
 """Files that records are distributed to at once."""
 _READ = 1 << 20
 """Positions read or marked at once."""
+_USED = 0.75
+"""Of the memory of a thread that counts files; the rest is what malloc cannot use again."""
+_BITS = 22
+"""Bits that a packed n-gram takes beside its word, about."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,14 @@ def count(
     if order == 1:
         return _collect(plan, occurs, [])
     memory = free_memory() // 2 if memory is None else memory
-    if resident_memory() + _memory_needed(plan, lines, workers) <= memory:
+    free = memory - resident_memory() - _reserve(plan, int(occurs.sum()))
+    if _memory_needed(plan, lines, workers) <= free:
         return _collect(plan, occurs, _count_in_memory(plan, lines, occurs, workers, run))
+    workers = max(1, min(workers, free // _thread_memory(plan, _LEAST)))
     directory = None
     try:
         directory = Path(tempfile.mkdtemp(prefix="textdl-ngram-"))
-        results = _count_on_disk(plan, lines, occurs, memory, workers, directory, run)
+        results = _count_on_disk(plan, lines, occurs, free, workers, directory, run)
     except BaseException as error:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
@@ -147,12 +153,27 @@ def count(
     return found
 
 
+def check_memory(memory: int, lines: Encoded, order: int, workers: int = 0) -> None:
+    """Raises UsageError where `count` could not stay below so many bytes. Ask when kernels are compiled."""
+    plan = _Plan(order, lines.vocab_size, True, (0,) * order)
+    held = resident_memory()
+    on_disk = max(_thread_memory(plan, _LEAST), _packing_memory(plan))
+    needed = min(on_disk, _memory_needed(plan, lines, workers or cores()))
+    least = held + _reserve(plan, lines.tokens + 2 * len(lines)) + needed
+    if order > 1 and memory < least:
+        raise UsageError(
+            f"--memory {memory / 1e6:.0f}M: the process holds {held / 1e6:.0f} MB before it counts, with the kernels, "
+            f"the vocabulary of {lines.vocab_size:,} and what it knows of the text. Give --memory "
+            f"{-(-least // 10_000_000) * 10}M or more."
+        )
+
+
 def compile_kernels() -> None:
     """Go once through what `count` may call, so that the time it takes to compile is told apart."""
     _count_in_memory(_Plan(3, 4, True, (0, 0, 0)), Encoded.from_lines([[3], [3]], 4), np.array([0, 2, 2, 2]), 1, Run())
     stream, free = np.array([EOS, BOS, EOS, BOS], np.int32), np.zeros(2, np.int64)
     kernels.histogram(stream, 1, 1, 1, 0, np.zeros(4, np.int64))
-    kernels.distribute(stream, 1, 1, 1, 0, 3, np.zeros(4, np.int64), free, np.empty((1, 3), np.int32))
+    kernels.distribute(stream, 1, 1, 1, 0, 3, np.zeros(4, np.int32), free, np.empty((1, 3), np.int32))
 
 
 def _occurrences(lines: Encoded) -> NDArray[np.int64]:
@@ -403,12 +424,12 @@ def _sort_by_word(
 
 
 def _count_on_disk(
-    plan: _Plan, lines: Encoded, occurs: NDArray[np.int64], memory: int, workers: int, directory: Path, run: Run
+    plan: _Plan, lines: Encoded, occurs: NDArray[np.int64], free: int, workers: int, directory: Path, run: Run
 ) -> list[_Result]:
-    """Write records to files by their first word, then count file by file."""
+    """Write records to files by their first word, then count file by file. free: bytes of memory for that."""
     total = int(occurs.sum())
-    left = memory - resident_memory() - workers * _fixed_memory(plan)
-    most = max(_LEAST, int(0.75 * left) // (workers * _record_memory(plan)))  # the rest: what malloc cannot reuse
+    left = free // workers - _fixed_memory(plan)
+    most = max(_LEAST, int(_USED * left) // _record_memory(plan))
     spill = _Spill(plan, directory, most)
     run.progress("counting", 0, 2 * total, "tokens")
     files = spill.distribute(_marked(lines, plan.order, spill.piece), occurs, 0, run)
@@ -449,14 +470,16 @@ class _Spill:
         """Copy a text to files by ranges of the word at `depth`, which has `counts` (V,); with their sizes."""
         total = int(counts.sum())
         ranges = list(_ranges(counts, max(self.most, -(-total // _FILES))))
-        bucket_of = np.repeat(np.arange(len(ranges)), [hi - lo for lo, hi in ranges])
+        bucket_of = np.repeat(np.arange(len(ranges), dtype=np.int32), [hi - lo for lo, hi in ranges])
         files = [(self.directory / f"text-{next(self._names)}", int(counts[lo:hi].sum())) for lo, hi in ranges]
         files_open: list[BinaryIO] = []
         try:
             files_open.extend(path.open("wb", buffering=0) for path, _ in files)
             done = 0
+            records = np.empty((0, self.width), np.int32)
             for piece in text:
-                records = np.empty((piece.size, self.width), np.int32)
+                if len(records) < piece.size:
+                    records = np.empty((piece.size, self.width), np.int32)
                 free = np.zeros(len(files) + 1, np.int64)
                 kernels.distribute(
                     piece.stream, piece.first, piece.step, piece.size, depth, self.width, bucket_of, free, records
@@ -476,19 +499,14 @@ class _Spill:
 
     def walk(self, counter: _Counter, path: Path, size: int, depth: int) -> None:
         """Count a file, whose records have their first `depth` words in common, and remove it."""
+        if counter.stopped.is_set():
+            return
         if size > self.most and depth < self.plan.order:
-            counts = np.zeros(self.plan.vocab_size, np.int64)
-            for piece in self._pieces(path, size, self.piece):
-                if counter.stopped.is_set():
-                    return
-                kernels.histogram(piece.stream, piece.first, piece.step, piece.size, depth, counts)
-            if counts.max() == size:
-                self.walk(counter, path, size, depth + 1)
-                return
-            parts = self.distribute(self._pieces(path, size, self.piece), counts, depth)
-            path.unlink()
+            parts = self._split(counter, path, size, depth)
             for part, part_size in parts:
                 self.walk(counter, part, part_size, depth)
+            if not parts:
+                self.walk(counter, path, size, depth + 1)
             return
         for piece in self._pieces(path, size, self.most):
             positions = np.arange(1, len(piece.stream), self.width, dtype=_position_type(len(piece.stream)))
@@ -496,11 +514,29 @@ class _Spill:
             counter.add(piece.stream, positions, shared, 0)
         path.unlink()
 
+    def _split(self, counter: _Counter, path: Path, size: int, depth: int) -> list[tuple[Path, int]]:
+        """Distribute a file by the word at `depth`; to no files if there is but one such word.
+
+        A method of its own, so that what it needs for every word is gone before the files are counted.
+        """
+        counts = np.zeros(self.plan.vocab_size, np.int64)
+        for piece in self._pieces(path, size, self.piece):
+            if counter.stopped.is_set():
+                return []
+            kernels.histogram(piece.stream, piece.first, piece.step, piece.size, depth, counts)
+        if counts.max() == size:
+            return []
+        parts = self.distribute(self._pieces(path, size, self.piece), counts, depth)
+        path.unlink()
+        return parts
+
     def _pieces(self, path: Path, size: int, most: int) -> Iterator[_Text]:
+        """A file in texts of at most so many records. Each takes the place of the one before."""
+        dtype = self.plan.id_type
+        room = np.empty(min(most, size) * self.width, np.int32)
         for start in range(0, size, most):
             records = min(most, size - start)
-            stream = np.empty(records * self.width, np.int32)
-            dtype = self.plan.id_type
+            stream = room[: records * self.width]
             for at in range(0, len(stream), _READ):
                 part = np.fromfile(
                     path, dtype, min(_READ, len(stream) - at), offset=(start * self.width + at) * dtype.itemsize
@@ -541,7 +577,7 @@ def _ranges(counts: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _write(file: BinaryIO, array: NDArray[Any]) -> FilePart:
-    part = FilePart(Path(file.name), file.tell(), array.dtype, array.size)
+    part = FilePart(file.name, file.tell(), array.dtype, array.size)
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     while len(data):
         data = data[file.write(data.data) :]
@@ -552,26 +588,45 @@ def _write(file: BinaryIO, array: NDArray[Any]) -> FilePart:
 
 
 def _memory_needed(plan: _Plan, lines: Encoded, workers: int) -> int:
-    """Bytes that counting in memory takes at most, about: the stream, the positions, and the n-grams of each order."""
+    """Bytes that counting in memory takes at most, about.
+
+    The n-grams of each order, and beside them first the stream, the positions and the threads, then the packed model.
+    """
     total = lines.tokens + 2 * len(lines)
     node = plan.id_type.itemsize + 3  # most counts and numbers of children are a byte
     nodes: int = sum(min(total, plan.vocab_size**n) for n in range(2, plan.order + 1))
     position = _position_type(total + 1 + plan.order).itemsize
-    return total * (4 + position) + nodes * node + workers * (_fixed_memory(plan) + min(total, 4 * _TASK) * 20)
+    counting = total * (4 + position) + workers * (_fixed_memory(plan) + min(total, 4 * _TASK) * 20)
+    packing = nodes * (plan.word_bits + _BITS) // 8 + _packing_memory(plan)
+    return nodes * node + max(counting, packing)
+
+
+def _packing_memory(plan: _Plan) -> int:
+    """Bytes that come on top while n-grams are packed, to disk if they were counted there, and saved."""
+    return 40_000_000 + 40 * plan.vocab_size
+
+
+def _reserve(plan: _Plan, total: int) -> int:
+    """Bytes for what is not reckoned with, and for where the columns of a text of so many tokens lie on disk."""
+    return 10_000_000 + 450 * plan.order * (total // _WALK)
+
+
+def _thread_memory(plan: _Plan, records: int) -> int:
+    """Bytes that a thread needs to count files of so many records."""
+    return _fixed_memory(plan) + int(records * _record_memory(plan) / _USED)
 
 
 def _fixed_memory(plan: _Plan) -> int:
     """Bytes a thread needs whatever it counts."""
-    return (plan.order + 1) * ((4 + 24) * _WALK + 8 * plan.vocab_size)
+    return (plan.order + 1) * ((4 + 24) * _WALK + 8 * plan.vocab_size) + 20 * plan.vocab_size
 
 
 def _record_memory(plan: _Plan) -> int:
-    """Bytes a record of a task on disk takes: itself, its position, what it shares, its key; a quarter twice more.
+    """Bytes a record of a task on disk takes: itself, its position, what it shares, its key.
 
-    That is for a file that is distributed again, piece after piece.
+    A file that is distributed again, in pieces of a quarter, needs less.
     """
-    record = 4 * (plan.order + 1)
-    return record + 4 + 1 + 8 + 4 + 4 + (2 * record + record // 2) // 4
+    return 4 * (plan.order + 1) + 4 + 1 + 8 + 4 + 4
 
 
 def resident_memory() -> int:

@@ -9,9 +9,10 @@ A model read from an ARPA file goes up in the same way, in logarithms: log p_n i
 of cw, or else log p_{n-1} plus the back-off weight of c.
 
 The state of a history is its contexts, int64 (N - 1,): contexts[k] is the node, at level k + 1, of its
-last k + 1 words, or -1. A query waits for memory more than it computes, so `score` walks many stretches
-of the text side by side ("lanes"), and each asks for what its next step will read while the others
-work. `predict` is one step alone. reference.py computes the same from dictionaries, in plain Python.
+last k + 1 words, or -1. A query would wait for memory more than it computes, so `score` looks up all
+contexts of one order for a whole block of the text, then those of the next: none waits for another, and
+memory is asked well before it is read. `predict` is one step alone. reference.py computes the same from
+dictionaries, in plain Python.
 
 A kernel gets a model as one table of numbers and addresses, `Packed.table`: arrays as arguments of the
 many small functions would each be counted in and out, which costs more than what the functions do. So
@@ -19,7 +20,7 @@ nothing that is read from a file is trusted with an address: nodes are kept belo
 level, rows below the length of their array, and every loop has an end. A damaged model gives wrong
 numbers; it neither hangs nor crashes.
 
-All of it is exact (no re-ordered sums): a number does not depend on the lane or the kernel it comes from.
+All of it is exact (no re-ordered sums): a number does not depend on the block or the kernel it comes from.
 """
 
 from __future__ import annotations
@@ -39,21 +40,23 @@ Int = Any
 Float = Any
 """int64 and float64; outside of compiled code also what numpy or Python has for them."""
 
-LANES = 16
+BLOCK = 512
+"""Items that are scored together: what they wait for has to stay in the nearest caches."""
 SCANNED = 16
-"""A context with more children has T and G in `weights`."""
+"""A context with more children has a row in `weights`."""
+PER_BUCKET = 4
+"""Children for one bucket, on average."""
 
-COLUMNS = 22
-"""Numbers in a row of `Packed.table`. Row n is level n; row 0 is the model."""
-# row 0
-ORDER, VOCABULARY, EXPLICIT, UNIGRAM_AT, SHARE_AT, UNIFORM = range(6)
-# rows 1 .. N; what ends in _AT is an address
-SIZE, ABOVE, WIDTH, WORD_END, CODE_END, HEAD, PER_LINE, MARKED, LARGE = range(9)
-LINES_AT, WEIGHTS_AT, LARGE_NODE_AT, LARGE_COUNT_AT, LOGP_AT, BACKOFF_AT = range(9, 15)
-INVERSE = 15
-"""2**64 / PER_LINE, rounded up: the upper half of its product with a node below 2**40 is the quotient."""
-PARAMETERS = 16
+VOCABULARY, EXPLICIT, UNIFORM, UNIGRAM_AT, SHARE_AT = range(5)
+"""Numbers in a row of `Packed.table`. Row n is level n. Row 0 is the model: these five, which all rows have.
+What ends in _AT is an address."""
+SIZE, ABOVE, PER_LINE, INVERSE, HEAD, WIDTH, WORD_MASK, WORD_END, CODE_MASK, CODE_END, END_MASK = range(5, 16)
+"""INVERSE: 2**64 / PER_LINE, rounded up: the upper half of its product with a node below 2**40 is the quotient."""
+MARKED, BUCKETS, LARGE = range(16, 19)
+LINES_AT, WEIGHTS_AT, BUCKETS_AT, LARGE_NODE_AT, LARGE_COUNT_AT, LOGP_AT, BACKOFF_AT = range(19, 26)
+PARAMETERS = 26
 """Six float64: the row of `Smoothing.parameters`."""
+COLUMNS = 32
 _ROW = 8 * COLUMNS
 
 LINE = 64
@@ -62,86 +65,92 @@ HEAD_BITS = 96
 MOST_PER_LINE = 24
 BASE_BITS = 40
 _BASE = (1 << BASE_BITS) - 1
+ROW = 24
+"""Bytes of a row of `weights`: T, G, and where the buckets of the context begin."""
 
 
-# --- the table
-
-
-@exact_kernel
-def get(model: Int, n: Int, column: Int) -> Int:
-    """A number of the table whose address is `model`."""
-    return load64(model + n * _ROW + 8 * column)
+# --- the table. A level is the address of its row.
 
 
 @exact_kernel
-def parameter(model: Int, n: Int, i: Int) -> Float:
-    """Of n-grams of order n: 0, D1, D2, D3, e, f; see smoothing.py."""
-    return load_double(model + n * _ROW + 8 * (PARAMETERS + i))
+def level_of(model: Int, n: Int) -> Int:
+    """Level n of the table whose address is `model`."""
+    return model + n * _ROW
+
+
+@exact_kernel
+def get(level: Int, column: Int) -> Int:
+    """A number of a row."""
+    return load64(level + 8 * column)
+
+
+@exact_kernel
+def parameter(level: Int, i: Int) -> Float:
+    """Of n-grams of a level: 0, D1, D2, D3, e, f; see smoothing.py."""
+    return load_double(level + 8 * (PARAMETERS + i))
 
 
 # --- one node
 
 
 @exact_kernel
-def line_of_node(model: Int, n: Int, node: Int) -> Int:
+def line_of_node(level: Int, node: Int) -> Int:
     """node // PER_LINE, without a division."""
-    return times_high(node, get(model, n, INVERSE))
+    return times_high(node, get(level, INVERSE))
+
+
+@exact_kernel
+def line_at(level: Int, node: Int) -> Int:
+    """The address of the line of a node."""
+    return get(level, LINES_AT) + line_of_node(level, node) * LINE
 
 
 @exact_kernel
 def bits_from(line: Int, bit: Int) -> Int:
     """What is in a line, whose address is given, from a bit on; never read beyond the line."""
-    byte = min(bit >> 3, LINE - 8)
+    beyond = (bit >> 3) - (LINE - 8)
+    byte = (bit >> 3) - (beyond & ~(beyond >> 63))  # the smaller of two, without a branch
     return load64(line + byte) >> (bit - 8 * byte)
 
 
 @exact_kernel
-def field(model: Int, n: Int, node: Int) -> Int:
+def field(level: Int, node: Int) -> Int:
     """The bits of a node, word, code and end from the lowest on, and whatever is above."""
-    line = line_of_node(model, n, node)
-    place = node - line * get(model, n, PER_LINE)
-    return bits_from(get(model, n, LINES_AT) + line * LINE, get(model, n, HEAD) + place * get(model, n, WIDTH))
+    line = line_of_node(level, node)
+    place = node - line * get(level, PER_LINE)
+    return bits_from(get(level, LINES_AT) + line * LINE, get(level, HEAD) + place * get(level, WIDTH))
 
 
 @exact_kernel
-def word_of(model: Int, n: Int, node: Int) -> Int:
-    return field(model, n, node) & ((1 << get(model, n, WORD_END)) - 1)
+def word_of(level: Int, node: Int) -> Int:
+    return field(level, node) & get(level, WORD_MASK)
 
 
 @exact_kernel
-def line_at(model: Int, n: Int, node: Int) -> Int:
-    """The address of the line of a node."""
-    return get(model, n, LINES_AT) + line_of_node(model, n, node) * LINE
-
-
-@exact_kernel
-def children(model: Int, n: Int, c: Int) -> tuple[Int, Int, Int]:
-    """Of context c of level n: its first child, the end of its children, its row in `weights` or -1."""
-    width, code_end = get(model, n, WIDTH), get(model, n, CODE_END)
-    mask = (1 << (width - code_end)) - 1
-    number = line_of_node(model, n, c)
-    place = c - number * get(model, n, PER_LINE)
-    line = get(model, n, LINES_AT) + number * LINE
+def children(level: Int, c: Int) -> tuple[Int, Int, Int]:
+    """Of a context: its first child, the end of its children, its row in `weights` or -1."""
+    number = line_of_node(level, c)
+    place = c - number * get(level, PER_LINE)
+    line = get(level, LINES_AT) + number * LINE
+    width, code_end, mask = get(level, WIDTH), get(level, CODE_END), get(level, END_MASK)
     bit = HEAD_BITS + place * width
-    begin, end = 0, (bits_from(line, bit) >> code_end) & mask
-    if place > 0:
-        begin = (bits_from(line, bit - width) >> code_end) & mask
+    end = (bits_from(line, bit) >> code_end) & mask
+    begin = (bits_from(line, bit - width) >> code_end) & mask & -np.int64(place > 0)
     head = load64(line)
     base, marks = head & _BASE, head >> BASE_BITS
-    row = -1
-    if (marks >> place) & 1:
-        row = load32(line + 8) + ones(marks & ((1 << place) - 1))
-        if row >= get(model, n, MARKED):
-            row = -1
-    above = get(model, n, ABOVE)
+    row = load32(line + 8) + ones(marks & ((1 << place) - 1))
+    row |= (marks >> place & 1) - 1  # no mark: -1
+    if row >= get(level, MARKED):
+        row = -1
+    above = get(level, ABOVE)
     return min(base + begin, above), min(base + end, above), row
 
 
 @exact_kernel
-def large(model: Int, n: Int, node: Int) -> Int:
+def large(level: Int, node: Int) -> Int:
     """The count of a node that does not fit its field; 1 if it is not listed, which is damage."""
-    nodes = get(model, n, LARGE_NODE_AT)
-    low, high = 0, get(model, n, LARGE)
+    nodes = get(level, LARGE_NODE_AT)
+    low, high = 0, get(level, LARGE)
     end = high
     while low < high:
         middle = (low + high) >> 1
@@ -150,116 +159,93 @@ def large(model: Int, n: Int, node: Int) -> Int:
         else:
             high = middle
     if low < end and load64(nodes + 8 * low) == node:
-        return max(1, load64(get(model, n, LARGE_COUNT_AT) + 8 * low))
+        return max(1, load64(get(level, LARGE_COUNT_AT) + 8 * low))
     return 1
 
 
 @exact_kernel
-def count(model: Int, n: Int, node: Int) -> Int:
-    """The count of a node of level n."""
-    word_end = get(model, n, WORD_END)
-    mask = (1 << (get(model, n, CODE_END) - word_end)) - 1
-    code = (field(model, n, node) >> word_end) & mask
-    return code + 1 if code != mask else large(model, n, node)
+def count_in(level: Int, node: Int, bits: Int) -> Int:
+    """The count of a node whose field is given."""
+    mask = get(level, CODE_MASK)
+    code = (bits >> get(level, WORD_END)) & mask
+    return code + 1 if code != mask else large(level, node)
+
+
+# --- one word among the children of a context
 
 
 @exact_kernel
-def share(model: Int, w: Int) -> Float:
-    """Of all bigrams, how many end with a smaller word than w."""
-    return np.float64(load_float(get(model, 0, SHARE_AT) + 4 * w))
+def bucket_of(share: Float, buckets: Int) -> Int:
+    """The bucket of a word: as far along as the word is among all bigrams."""
+    return max(0, min(np.int64(np.float64(share) * buckets), buckets - 1))
 
 
 @exact_kernel
-def guess(model: Int, first: Int, end: Int, w: Int) -> Int:
-    """Where among many children first..end the word w should be: as far along as among all bigrams."""
-    return max(first, min(first + np.int64((end - first) * share(model, w)), end - 1))
+def bucket_at(level: Int, first: Int, end: Int, row: Int, w: Int) -> Int:
+    """The address of the bucket of w among the children first..end, which have a row; 0 if there is none."""
+    buckets = (end - first) // PER_BUCKET
+    start = load64(get(level - _ROW, WEIGHTS_AT) + ROW * row + 16)
+    if start < 0 or start + buckets >= get(level - _ROW, BUCKETS):
+        return 0
+    b = bucket_of(load_float(get(level, SHARE_AT) + 4 * w), buckets)
+    return get(level - _ROW, BUCKETS_AT) + 4 * (start + b)
 
 
 @exact_kernel
-def better_guess(model: Int, n: Int, first: Int, end: Int, w: Int, at: Int) -> Int:
-    """From a guess and the word that is there, which has to be read."""
-    there = min(word_of(model, n, at), get(model, 0, VOCABULARY) - 1)
-    return max(first, min(at + np.int64((end - first) * (share(model, w) - share(model, there))), end - 1))
+def within(first: Int, end: Int, at: Int) -> tuple[Int, Int]:
+    """Of the children first..end, those in the bucket at an address, see `bucket_at`."""
+    if at == 0:
+        return first, end
+    return min(first + load32(at), end), min(first + load32(at + 4), end)
 
 
 @exact_kernel
-def find(model: Int, n: Int, first: Int, end: Int, w: Int, at: Int) -> Int:
-    """The node of level n among first..end whose last word is w, or -1.
-
-    at: a guess where it is. From its line the search goes up or down by lines, in steps that grow, until
-    w is between; then halves what is left. Lines are what memory gives, so a good guess saves most of it.
-    """
-    if first >= end:
-        return -1
-    per_line, width, head = get(model, n, PER_LINE), get(model, n, WIDTH), get(model, n, HEAD)
-    mask = (1 << get(model, n, WORD_END)) - 1
-    lines = get(model, n, LINES_AT)
-    # w is, if at all, in a line from low to high - 1
-    low, high, step = line_of_node(model, n, first), line_of_node(model, n, end - 1) + 1, 1
-    if high - low > 1:
-        middle = line_of_node(model, n, at)
-        if middle > low and (bits_from(lines + middle * LINE, head) & mask) > w:
-            high = middle
-            while high - step > low:
-                if (bits_from(lines + (high - step) * LINE, head) & mask) <= w:
-                    low = high - step
-                    break
-                high -= step
-                step *= 2
-        elif (bits_from(lines + middle * LINE, head + (per_line - 1) * width) & mask) >= w and middle + 1 < high:
-            low, high = middle, middle + 1
+def find(level: Int, first: Int, end: Int, w: Int) -> tuple[Int, Int]:
+    """The node among first..end whose last word is w, or -1, and its field."""
+    while end - first > SCANNED:
+        middle = (first + end) >> 1
+        if word_of(level, middle) > w:
+            end = middle
         else:
-            low = middle
-            while low + step < high:
-                if (bits_from(lines + (low + step) * LINE, head) & mask) > w:
-                    high = low + step
-                    break
-                low += step
-                step *= 2
-        while high - low > 1:
-            middle = (low + high) >> 1
-            if (bits_from(lines + middle * LINE, head) & mask) <= w:
-                low = middle
-            else:
-                high = middle
-    first = max(first, low * per_line)
-    end = min(end, (low + 1) * per_line)
-    found = -1
-    bit = head + (first - low * per_line) * width
-    for node in range(first, end):
-        if (bits_from(lines + low * LINE, bit) & mask) == w:
-            found = node
-        bit += width
-    return found
+            first = middle
+    if first >= end:
+        return -1, 0
+    mask, width, per_line = get(level, WORD_MASK), get(level, WIDTH), get(level, PER_LINE)
+    number = line_of_node(level, first)
+    place = first - number * per_line
+    line = get(level, LINES_AT) + number * LINE
+    head = get(level, HEAD)
+    while True:
+        bits = bits_from(line, head + place * width)
+        if bits & mask >= w:
+            return first if bits & mask == w else -1, bits
+        first += 1
+        if first == end:
+            return -1, 0
+        place += 1
+        if place == per_line:
+            place = 0
+            line += LINE
 
 
 @exact_kernel
-def weigh(model: Int, n: Int, first: Int, end: Int, row: Int, w: Int, at: Int) -> tuple[Int, Int, Float, Float]:
-    """Among the children first..end, of level n: the node of w or -1, its count or 0, T and G of their context.
-
-    row: see `children`; at: see `find`.
-
-    T is 0 where there are no children at all. Few children are read one by one, and T and G made of them.
-    A model from an ARPA file has no counts: 0.
-    """
-    if get(model, 0, EXPLICIT):
-        return find(model, n, first, end, w, at), 0, 0.0, 0.0
+def locate(level: Int, first: Int, end: Int, row: Int, w: Int) -> tuple[Int, Int]:
+    """`find` among all children of a context."""
     if row >= 0:
-        node = find(model, n, first, end, w, at)
-        stored = get(model, n - 1, WEIGHTS_AT) + 16 * row
-        return node, count(model, n, node) if node >= 0 else 0, load_double(stored), load_double(stored + 8)
+        first, end = within(first, end, bucket_at(level, first, end, row, w))
+    return find(level, first, end, w)
+
+
+@exact_kernel
+def scan(level: Int, first: Int, end: Int, w: Int) -> tuple[Int, Int, Float, Float]:
+    """`weigh` where there is no row: the few children are read one by one, and T and G made of them."""
     if first >= end:
         return -1, 0, 0.0, 0.0
-    width, word_end, head, per_line = (
-        get(model, n, WIDTH),
-        get(model, n, WORD_END),
-        get(model, n, HEAD),
-        get(model, n, PER_LINE),
-    )
-    word_mask, code_mask = (1 << word_end) - 1, (1 << (get(model, n, CODE_END) - word_end)) - 1
-    line = line_of_node(model, n, first)
-    place = first - line * per_line
-    line = get(model, n, LINES_AT) + line * LINE
+    width, head, per_line = get(level, WIDTH), get(level, HEAD), get(level, PER_LINE)
+    word_mask, word_end, code_mask = get(level, WORD_MASK), get(level, WORD_END), get(level, CODE_MASK)
+    number = line_of_node(level, first)
+    place = first - number * per_line
+    line = get(level, LINES_AT) + number * LINE
     end = min(end, first + SCANNED)
     node, found = -1, 0
     total, n1, n2 = 0, 0, 0
@@ -272,7 +258,7 @@ def weigh(model: Int, n: Int, first: Int, end: Int, row: Int, w: Int, at: Int) -
         code = (bits >> word_end) & code_mask
         a = code + 1
         if code == code_mask:
-            a = large(model, n, child)
+            a = large(level, child)
         total += a
         n1 += a == 1
         n2 += a == 2
@@ -280,43 +266,76 @@ def weigh(model: Int, n: Int, first: Int, end: Int, row: Int, w: Int, at: Int) -
             node, found = child, a
     types = end - first
     # the same numbers as a row of Smoothing.parameters, but no array
-    d1, d2, d3 = parameter(model, n, 1), parameter(model, n, 2), parameter(model, n, 3)
-    parameters: Any = ((0.0, d1, d2, d3, parameter(model, n, EXTRA), parameter(model, n, FLAT)),)
+    d1, d2, d3 = parameter(level, 1), parameter(level, 2), parameter(level, 3)
+    parameters: Any = ((0.0, d1, d2, d3, parameter(level, EXTRA), parameter(level, FLAT)),)
     t, g = weights(total, n1, n2, types - n1 - n2, types, 0, parameters)
     return node, found, t, g
+
+
+@exact_kernel
+def stored_weights(level: Int, row: Int) -> tuple[Float, Float]:
+    """T and G of a context with a row, whose children are at `level`."""
+    stored = get(level - _ROW, WEIGHTS_AT) + ROW * row
+    return load_double(stored), load_double(stored + 8)
+
+
+@exact_kernel
+def weigh(level: Int, first: Int, end: Int, row: Int, w: Int) -> tuple[Int, Int, Float, Float]:
+    """Among the children first..end: the node of w or -1, its count or 0, T and G of their context.
+
+    row: see `children`. T is 0 where there are no children at all. A model from an ARPA file has no
+    counts: 0.
+    """
+    if get(level, EXPLICIT):
+        node, _ = locate(level, first, end, row, w)
+        return node, 0, 0.0, 0.0
+    if row < 0:
+        return scan(level, first, end, w)
+    node, bits = locate(level, first, end, row, w)
+    t, g = stored_weights(level, row)
+    return node, count_in(level, node, bits) if node >= 0 else 0, t, g
+
+
+@exact_kernel
+def weigh_context(level: Int, first: Int, end: Int, row: Int) -> tuple[Float, Float]:
+    """T and G of a context, see `weigh`; not for a model from an ARPA file."""
+    if row >= 0:
+        return stored_weights(level, row)
+    _, _, t, g = scan(level, first, end, -1)
+    return t, g
 
 
 # --- one word after one history
 
 
 @exact_kernel
-def said(model: Int, n: Int, node: Int) -> bool:
+def said(level: Int, node: Int) -> bool:
     """Whether an ARPA file has the n-gram; NaN is for those that are there only as contexts of longer ones."""
-    return node >= 0 and not np.isnan(logp(model, n, node))
+    return node >= 0 and not np.isnan(logp(level, node))
 
 
 @exact_kernel
-def logp(model: Int, n: Int, node: Int) -> Float:
-    return np.float64(load_float(get(model, n, LOGP_AT) + 4 * node))
+def logp(level: Int, node: Int) -> Float:
+    return np.float64(load_float(get(level, LOGP_AT) + 4 * node))
 
 
 @exact_kernel
-def backoff(model: Int, n: Int, c: Int) -> Float:
-    return np.float64(load_float(get(model, n, BACKOFF_AT) + 4 * c))
+def backoff(level: Int, c: Int) -> Float:
+    return np.float64(load_float(get(level, BACKOFF_AT) + 4 * c))
 
 
 @exact_kernel
-def combine(model: Int, n: Int, lower: Float, c: Int, node: Int, a: Int, t: Float, g: Float) -> Float:
+def combine(level: Int, lower: Float, c: Int, node: Int, a: Int, t: Float, g: Float) -> Float:
     """p_n from p_{n-1}, see the module; for a model from an ARPA file log p_n from log p_{n-1}.
 
-    c: the context, of level n - 1; node, a, t, g: as `weigh` gives them.
+    c: the context, of the level below; node, a, t, g: as `weigh` gives them.
     """
-    if get(model, 0, EXPLICIT):
-        return logp(model, n, node) if said(model, n, node) else lower + backoff(model, n - 1, c)
+    if get(level, EXPLICIT):
+        return logp(level, node) if said(level, node) else lower + backoff(level - _ROW, c)
     if t <= 0:
         return lower
-    below = load_double(model + 8 * UNIFORM)
-    return max(a - parameter(model, n, min(a, 3)), 0.0) / t + g * (below if below > 0 else lower)
+    below = load_double(level + 8 * UNIFORM)
+    return max(a - parameter(level, min(a, 3)), 0.0) / t + g * (below if below > 0 else lower)
 
 
 @exact_kernel
@@ -342,8 +361,8 @@ def follow(model: Int, contexts: Array, found: Array, w: Int) -> None:
     for k in range(len(contexts) - 1):  # nothing follows from the longest
         found[k] = -1
         if contexts[k] >= 0:
-            first, end, _ = children(model, k + 1, contexts[k])
-            found[k] = find(model, k + 2, first, end, w, guess(model, first, end, w))
+            first, end, row = children(level_of(model, k + 1), contexts[k])
+            found[k], _ = locate(level_of(model, k + 2), first, end, row, w)
     move(contexts, found, w)
 
 
@@ -354,22 +373,23 @@ def predict(model: Int, contexts: Array, w: Int, found: Array, told: Array) -> F
     found: (N - 1,) gets the nodes of w, for `move`. told: (2,) gets the length of the n-gram that p is
     taken from and the sum of the log back-off weights of the longer contexts, which do not know w.
     """
-    p = load_double(get(model, 0, UNIGRAM_AT) + 8 * w)
+    p = load_double(get(model, UNIGRAM_AT) + 8 * w)
     told[0], told[1] = 1.0, 0.0
     for k in range(len(contexts)):
         c, n = contexts[k], k + 2
         found[k] = -1
         if c < 0:
             continue
-        first, end, row = children(model, n - 1, c)
-        node, a, t, g = weigh(model, n, first, end, row, w, guess(model, first, end, w))
+        level = level_of(model, n)
+        first, end, row = children(level - _ROW, c)
+        node, a, t, g = weigh(level, first, end, row, w)
         found[k] = node
-        p = combine(model, n, p, c, node, a, t, g)
-        if get(model, 0, EXPLICIT):
-            if said(model, n, node):
+        p = combine(level, p, c, node, a, t, g)
+        if get(model, EXPLICIT):
+            if said(level, node):
                 told[0], told[1] = n, 0.0
             else:
-                told[1] += backoff(model, n - 1, c)
+                told[1] += backoff(level - _ROW, c)
         elif node >= 0:
             told[0], told[1] = n, 0.0
         elif t > 0:
@@ -406,88 +426,94 @@ def enter(model: Int, ids: Array, offsets: Array, line: Int, token: Int, context
 
 
 @exact_kernel
-def score(table: Array, ids: Array, offsets: Array, line_end: bool, start: Int, lanes: Int, out: Array) -> None:
+def score(table: Array, ids: Array, offsets: Array, line_end: bool, start: Int, block: Int, out: Array) -> None:
     """out (items,) float64: p, or log p for a model from an ARPA file, of the items from start on.
 
-    The items are cut into `lanes` stretches of equal length, which go on side by side, a word at a time.
-    Each word takes three rounds. In the first, every lane looks up where the children of its contexts are,
-    and asks memory for them; where there are many, for a guess. In the second it makes the guesses better.
-    In the third it reads what it asked for, which has come in the meantime.
+    `block` items at a time, and for these order by order, in rounds. Within a round nothing waits for
+    anything else, and each asks memory for what the next one reads: where the children of the contexts
+    are; in which bucket a word is, where they are many; where the bucket is; the word among them.
     """
     model = address_of(table)
     inner = len(table) - 2  # N - 1
-    length = (len(out) + lanes - 1) // lanes
-    contexts = np.empty((lanes, inner), np.int64)
-    first, end, row, at, found = (
-        contexts.copy(), contexts.copy(), contexts.copy(), contexts.copy(), contexts.copy(),
-    )  # fmt: skip
-    token, line, word = np.zeros(lanes, np.int64), np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
-    for lane in range(lanes):
-        if lane * length < len(out):
-            item = start + lane * length
-            line[lane] = line_of(offsets, line_end, item)
-            token[lane] = item - (line[lane] if line_end else 0)
-            enter(model, ids, offsets, line[lane], token[lane], contexts[lane], found[lane])
-    for step in range(length):
-        for lane in range(lanes):
-            if lane * length + step >= len(out):
-                break
-            while not line_end and token[lane] == offsets[line[lane] + 1]:
-                line[lane] += 1
-                for k in range(inner):
-                    contexts[lane, k] = -1 if k else BOS
+    explicit = get(model, EXPLICIT) != 0
+    contexts, scratch = np.empty(inner, np.int64), np.empty(inner, np.int64)
+    word, fresh = np.empty(block, np.int64), np.empty(block, np.bool_)
+    # the contexts of the items at one level, and what the words made of them: contexts of the next item
+    before, after = np.empty(block + 1, np.int64), np.empty(block + 1, np.int64)
+    few, many = np.empty((block, 3), np.int64), np.empty((block, 5), np.int64)
+    line = line_of(offsets, line_end, start)
+    token = start - (line if line_end else 0)
+    enter(model, ids, offsets, line, token, contexts, scratch)
+    opening = False  # whether the next item is the first of a line
+    for done in range(0, len(out), block):
+        p = out[done : done + block]
+        if inner:
+            before[0] = contexts[0]
+        for i in range(len(p)):
+            while not line_end and token == offsets[line + 1]:
+                line += 1
+                opening = True
+            fresh[i] = opening
+            if opening:
+                before[i] = BOS
             w = np.int64(EOS)
-            if token[lane] < offsets[line[lane] + 1]:
-                w = np.int64(ids[token[lane]])
-            word[lane] = w
-            prefetch(get(model, 0, UNIGRAM_AT) + 8 * w)
-            for k in range(inner):
-                c = contexts[lane, k]
-                if c >= 0:
-                    f, e, r = children(model, k + 1, c)
-                    first[lane, k], end[lane, k], row[lane, k] = f, e, r
-                    at[lane, k] = f
-                    if e - f > SCANNED:
-                        at[lane, k] = guess(model, f, e, w)
-                        prefetch(line_at(model, k + 2, at[lane, k]))
-                    elif e > f:
-                        near, far = line_at(model, k + 2, f), line_at(model, k + 2, e - 1)
-                        prefetch(near)
-                        if near != far:
-                            prefetch(far)
-                    if r >= 0:
-                        prefetch(get(model, k + 1, WEIGHTS_AT) + 16 * r)
-        for lane in range(lanes):
-            if lane * length + step >= len(out):
-                break
-            for k in range(inner):
-                if contexts[lane, k] >= 0 and end[lane, k] - first[lane, k] > SCANNED:
-                    f, e, w = first[lane, k], end[lane, k], word[lane]
-                    at[lane, k] = better_guess(model, k + 2, f, e, w, at[lane, k])
-                    prefetch(line_at(model, k + 2, at[lane, k]))
-        for lane in range(lanes):
-            if lane * length + step >= len(out):
-                break
-            w = word[lane]
-            p = load_double(get(model, 0, UNIGRAM_AT) + 8 * w)
-            for k in range(inner):
-                c = contexts[lane, k]
-                node = -1
-                if c >= 0:
-                    node, a, t, g = weigh(model, k + 2, first[lane, k], end[lane, k], row[lane, k], w, at[lane, k])
-                    p = combine(model, k + 2, p, c, node, a, t, g)
-                found[lane, k] = node
-            out[lane * length + step] = p
-            if w == EOS:
-                line[lane] += 1
-                for k in range(inner):
-                    contexts[lane, k] = -1 if k else BOS
+            opening = token == offsets[line + 1]
+            if opening:
+                line += 1
             else:
-                token[lane] += 1
-                for k in range(inner - 1, 0, -1):
-                    contexts[lane, k] = found[lane, k - 1]
-                if inner:
-                    contexts[lane, 0] = w
+                w = np.int64(ids[token])
+                token += 1
+            word[i] = before[i + 1] = w
+            p[i] = load_double(get(model, UNIGRAM_AT) + 8 * w)
+        for k in range(inner):
+            level = level_of(model, k + 2)
+            contexts[k] = before[len(p)]
+            fews, manys = 0, 0
+            for i in range(len(p)):
+                after[i + 1] = -1
+                if before[i] < 0:
+                    continue
+                first, end, row = children(level - _ROW, before[i])
+                if row >= 0:
+                    many[manys, 0], many[manys, 1], many[manys, 2], many[manys, 3] = i, first, end, row
+                    manys += 1
+                    prefetch(get(level - _ROW, WEIGHTS_AT) + ROW * row)
+                else:
+                    few[fews, 0], few[fews, 1], few[fews, 2] = i, first, end
+                    fews += 1
+                    prefetch(line_at(level, first))
+                    prefetch(line_at(level, end - 1))
+            for j in range(manys):
+                at = bucket_at(level, many[j, 1], many[j, 2], many[j, 3], word[many[j, 0]])
+                many[j, 4] = at
+                prefetch(at)
+            for j in range(manys):
+                first, end = within(many[j, 1], many[j, 2], many[j, 4])
+                many[j, 1], many[j, 2] = first, end
+                prefetch(line_at(level, first))
+                prefetch(line_at(level, end - 1))
+            for j in range(fews):
+                i = few[j, 0]
+                if explicit:
+                    node, _ = find(level, few[j, 1], few[j, 2], word[i])
+                    a, t, g = 0, 0.0, 0.0
+                else:
+                    node, a, t, g = scan(level, few[j, 1], few[j, 2], word[i])
+                after[i + 1] = node
+                p[i] = combine(level, p[i], before[i], node, a, t, g)
+            for j in range(manys):
+                i = many[j, 0]
+                node, bits = find(level, many[j, 1], many[j, 2], word[i])
+                after[i + 1] = node
+                a = count_in(level, node, bits) if node >= 0 else 0
+                t, g = stored_weights(level, many[j, 3])
+                p[i] = combine(level, p[i], before[i], node, a, t, g)
+            if k + 1 < inner:
+                before[0] = contexts[k + 1]
+                before[1:] = after[1:]
+                for i in range(len(p)):
+                    if fresh[i]:
+                        before[i] = -1
 
 
 @exact_kernel
@@ -535,9 +561,9 @@ def distributions(table: Array, contexts: Array, rows: Array) -> None:
     contexts (plus their back-off weights, in logarithms), and from its unigram, times all of them.
     """
     model = address_of(table)
-    explicit = get(model, 0, EXPLICIT) != 0
+    explicit = get(model, EXPLICIT) != 0
     uniform = load_double(model + 8 * UNIFORM)
-    unigram = get(model, 0, UNIGRAM_AT)
+    unigram = get(model, UNIGRAM_AT)
     inner, v = contexts.shape[1], rows.shape[1]
     first, end, total, scale = np.zeros(inner, np.int64), np.zeros(inner, np.int64), np.ones(inner), np.ones(inner)
     for b in range(len(rows)):
@@ -547,15 +573,16 @@ def distributions(table: Array, contexts: Array, rows: Array) -> None:
             c = contexts[b, k]
             if c < 0:
                 continue
-            f, e, row = children(model, k + 1, c)
-            _, _, t, g = weigh(model, k + 2, f, e, row, -1, f)
-            scale[k], total[k] = left, t
+            f, e, row = children(level_of(model, k + 1), c)
+            scale[k] = left
             if explicit:
-                left += backoff(model, k + 1, c)
-            elif t > 0:
-                left *= g
+                left += backoff(level_of(model, k + 1), c)
             else:
-                continue
+                t, g = weigh_context(level_of(model, k + 2), f, e, row)
+                if t <= 0:
+                    continue
+                total[k] = t
+                left *= g
             first[k], end[k] = f, e
             if uniform > 0:  # in place of all that is shorter
                 for w in range(v):
@@ -570,16 +597,18 @@ def distributions(table: Array, contexts: Array, rows: Array) -> None:
             for w in range(v):
                 rows[b, w] = load_double(unigram + 8 * w) * left
         for k in range(inner):
+            level = level_of(model, k + 2)
             for node in range(first[k], end[k]):
-                w = word_of(model, k + 2, node)
+                bits = field(level, node)
+                w = bits & get(level, WORD_MASK)
                 if w >= v:
                     continue
                 if explicit:
-                    if said(model, k + 2, node):
-                        rows[b, w] = scale[k] + logp(model, k + 2, node)
+                    if said(level, node):
+                        rows[b, w] = scale[k] + logp(level, node)
                 else:
-                    a = count(model, k + 2, node)
-                    rows[b, w] += scale[k] * max(a - parameter(model, k + 2, min(a, 3)), 0.0) / total[k]
+                    a = count_in(level, node, bits)
+                    rows[b, w] += scale[k] * max(a - parameter(level, min(a, 3)), 0.0) / total[k]
 
 
 # --- all n-grams
@@ -590,17 +619,17 @@ def bounds(table: Array, n: Int, contexts: Array) -> Array:
     """(2 k,) the first child and the end of the children of each of contexts (k,) of level n."""
     out = np.empty(2 * len(contexts), np.int64)
     for i in range(len(contexts)):
-        out[2 * i], out[2 * i + 1], _ = children(address_of(table), n, contexts[i])
+        out[2 * i], out[2 * i + 1], _ = children(level_of(address_of(table), n), contexts[i])
     return out
 
 
 @exact_kernel
 def parent_of(model: Int, n: Int, node: Int) -> Int:
     """The context, of level n - 1, whose child is a node of level n."""
-    low, high = 0, get(model, n - 1, SIZE) - 1
+    low, high = 0, get(level_of(model, n - 1), SIZE) - 1
     while low < high:
         middle = (low + high) >> 1
-        if children(model, n - 1, middle)[1] <= node:
+        if children(level_of(model, n - 1), middle)[1] <= node:
             low = middle + 1
         else:
             high = middle
@@ -611,17 +640,18 @@ def parent_of(model: Int, n: Int, node: Int) -> Int:
 def spell(table: Array, n: Int, start: Int, words: Array) -> None:
     """words (nodes, n): the n-grams that are the nodes of level n from start on."""
     model = address_of(table)
-    last_word = get(model, 0, VOCABULARY) - 1
+    last_word = get(model, VOCABULARY) - 1
     nodes = np.arange(start, start + len(words))
     for level in range(n, 1, -1):
-        parent, last = parent_of(model, level, nodes[0]), get(model, level - 1, SIZE) - 1
-        end = children(model, level - 1, parent)[1]
+        this, below = level_of(model, level), level_of(model, level - 1)
+        parent, last = parent_of(model, level, nodes[0]), get(below, SIZE) - 1
+        end = children(below, parent)[1]
         for i in range(len(nodes)):
             node = nodes[i]
-            words[i, level - 1] = min(word_of(model, level, node), last_word)
+            words[i, level - 1] = min(word_of(this, node), last_word)
             while end <= node and parent < last:
                 parent += 1
-                end = children(model, level - 1, parent)[1]
+                end = children(below, parent)[1]
             nodes[i] = parent
     words[:, 0] = nodes
 
@@ -636,7 +666,7 @@ def tabulate(table: Array, words: Array, p: Array, weight: Array) -> None:
     model = address_of(table)
     n, inner = words.shape[1], len(table) - 2
     after, found, told = np.full((n, inner), -1, np.int64), np.empty(inner, np.int64), np.empty(2)
-    explicit = get(model, 0, EXPLICIT) != 0
+    explicit = get(model, EXPLICIT) != 0
     for i in range(len(words)):
         same = 0
         while i and same < n - 1 and words[i, same] == words[i - 1, same]:
@@ -651,10 +681,10 @@ def tabulate(table: Array, words: Array, p: Array, weight: Array) -> None:
             c = found[n - 2]
         if n <= inner and c >= 0:
             if explicit:
-                weight[i] = backoff(model, n, c)
+                weight[i] = backoff(level_of(model, n), c)
             else:
-                first, end, row = children(model, n, c)
-                _, _, t, g = weigh(model, n + 1, first, end, row, -1, first)
+                first, end, row = children(level_of(model, n), c)
+                t, g = weigh_context(level_of(model, n + 1), first, end, row)
                 if t > 0:
                     weight[i] = g
 
@@ -726,3 +756,33 @@ def pack_lines(
             state[0] = 0
             line += 1
     return line
+
+
+@kernel
+def fill_buckets(word: Array, node: Int, first: Array, size: Array, share: Array, state: Array, out: Array) -> Int:
+    """Append to out (entries,) uint32 where buckets of contexts begin; how many. See packed.py.
+
+    word: (nodes,) of the level above the contexts, from `node` on; first, size: (contexts,) the children of
+    those that have buckets; state: contexts done, and of the next one children and entries done.
+    """
+    entries = 0
+    while state[0] < len(first):
+        r = state[0]
+        buckets = size[r] // PER_BUCKET
+        while state[1] < size[r]:
+            at = first[r] + state[1] - node
+            if at >= len(word):
+                return entries
+            b = bucket_of(share[word[at]], buckets)
+            while state[2] <= b:
+                out[entries] = state[1]
+                entries += 1
+                state[2] += 1
+            state[1] += 1
+        while state[2] <= buckets:
+            out[entries] = size[r]
+            entries += 1
+            state[2] += 1
+        state[0] += 1
+        state[1] = state[2] = 0
+    return entries

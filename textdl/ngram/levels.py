@@ -11,6 +11,7 @@ are read, so that nothing is written twice.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from textdl.ngram.smoothing import Smoothing, unigrams
 SCANNED = 16
 """Contexts with at most so many children are not marked: their T and G are computed when they are needed."""
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 """Nodes a block, children of a block: a few megabytes."""
 
 
@@ -48,11 +49,11 @@ class Block:
     """(marked.sum(),) G of those."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FilePart:
-    """So many numbers in a file, from a byte on."""
+    """So many numbers in a file, from a byte on. There are hundreds of thousands."""
 
-    path: Path
+    path: str
     offset: int
     dtype: np.dtype[Any]
     length: int
@@ -73,7 +74,7 @@ class Column:
 
     def __init__(self, parts: Iterable[Part] = ()):
         self.parts: list[Part] = []
-        self._ends: list[int] = []
+        self._ends = array("q")
         for part in parts:
             self.append(part)
 

@@ -92,7 +92,7 @@ class NgramModel:
 
         def chunk(start: int, stop: int) -> Floats:
             p = np.empty(stop - start)
-            kernels.score(self.packed.table, ids, offsets, line_end, start, min(kernels.LANES, len(p)), p)
+            kernels.score(self.packed.table, ids, offsets, line_end, start, min(kernels.BLOCK, len(p)), p)
             return self._logs(p)
 
         return self._in_order(chunk, lines.tokens + len(lines) * line_end)

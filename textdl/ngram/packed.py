@@ -14,17 +14,21 @@ of long n-grams occur once. The arrays, little-endian, the levels one after the 
                      code       of the count: 1, 2, .. have 0, 1, ..; all ones mean that it is in `large`
                      end        where its children end, from the first child of the line on
                  The highest level has no children, and its lines are fields alone.
-    weights      float64 (marked, 2): T and G of the marked nodes: those with more than 16 children, or
-                 with children that were pruned. Those of others are computed from their children.
+    weights      (marked,) rows of the marked nodes, those with more than 16 children, or with children that
+                 were pruned: float64 T and G, and int64, which of the `buckets` of the level is its first.
+                 T and G of others are computed from their children.
+    buckets      uint32: where to look for a word among many children. A context of m > 16 children has m // 4
+                 buckets, equal parts of `share`; here is how many of its children are before each, and m at
+                 the end.
     large_node, large_count   int64: counts that do not fit their field, by node
     unigram      float64 (V,): p of the words without context
-    share        float32 (V,): which share of all bigrams ends with a smaller word: where to look for a
-                 word among many children
+    share        float32 (V,): which share of all bigrams ends with a smaller word
 
 So whoever has found a node also has, on the line that he reads it from, where its children are. How many
 bits codes and ends have is chosen level by level, so that the whole is smallest.
 
-A model that was read from an ARPA file has no counts. Its codes have 0 bits, unigram holds log p, and
+A model that was read from an ARPA file has no counts. Its codes have 0 bits, T and G are 0, unigram holds
+log p, and
 
     logp         float32 (nodes of all levels,) log p; NaN where the n-gram is only the context of others
     backoff      float32 (nodes of levels 1 .. N - 1,) log back-off weights
@@ -50,17 +54,20 @@ from numpy.typing import NDArray
 
 from textdl.errors import CorpusError, ModelError
 from textdl.ngram import kernels
-from textdl.ngram.levels import Block
+from textdl.ngram.levels import SCANNED, Block
 from textdl.ngram.smoothing import Smoothing
 from textdl.protocols import Run
 from textdl.storage import Reader, Writer
 
-FORMAT = 2
+FORMAT = 3
 _MAX_CODE_BITS = 24
 _MAX_WIDTH = 56  # what eight bytes hold wherever they begin
 _LARGE_BITS = 1024  # what a count costs that does not fit its field: 128 bits, and the time to look it up
-_FILES = ("lines", "weights", "large_node", "large_count", "unigram", "share", "logp", "backoff")
-_DTYPES = dict(zip(_FILES, ("u1", "<f8", "<i8", "<i8", "<f8", "<f4", "<f4", "<f4"), strict=True))
+_ROW = np.dtype([("denominator", "<f8"), ("gamma", "<f8"), ("buckets", "<i8")])
+_DTYPES: dict[str, Any] = {
+    "lines": "u1", "weights": _ROW, "buckets": "<u4", "large_node": "<i8", "large_count": "<i8", "unigram": "<f8",
+    "share": "<f4", "logp": "<f4", "backoff": "<f4",
+}  # fmt: skip
 
 
 class PackableLevels(Protocol):
@@ -106,7 +113,9 @@ class LevelShape:
     per_line: int
     """Nodes in a line."""
     marked: int = 0
-    """Nodes whose T and G are stored."""
+    """Nodes that have a row in `weights`."""
+    buckets: int = 0
+    """Numbers in `buckets`."""
     large: int = 0
     """Nodes whose counts do not fit their field."""
 
@@ -155,20 +164,22 @@ class Packed:
         at = {name: array.ctypes.data for name, array in self.arrays.items()}
         rows = np.zeros((self.order + 1, kernels.COLUMNS), np.int64)
         doubles = rows.view(np.float64)
-        rows[0, kernels.ORDER] = self.order
-        rows[0, kernels.VOCABULARY] = self.vocab_size
-        rows[0, kernels.EXPLICIT] = self.smoothing is None
-        rows[0, kernels.UNIGRAM_AT], rows[0, kernels.SHARE_AT] = at["unigram"], at["share"]
+        rows[:, kernels.VOCABULARY], rows[:, kernels.EXPLICIT] = self.vocab_size, self.smoothing is None
+        rows[:, kernels.UNIGRAM_AT], rows[:, kernels.SHARE_AT] = at["unigram"], at["share"]
         if self.smoothing is not None:
-            doubles[0, kernels.UNIFORM] = self.smoothing.uniform if self.smoothing.interpolates_uniform else 0.0
-            doubles[1:, kernels.PARAMETERS : kernels.PARAMETERS + 6] = self.smoothing.parameters[1:]
+            doubles[:, kernels.UNIFORM] = self.smoothing.uniform if self.smoothing.interpolates_uniform else 0.0
+            doubles[1:, kernels.PARAMETERS :] = self.smoothing.parameters[1:]
         for row, level, place in zip(rows[1:], self.levels, self.places, strict=False):
             row[kernels.SIZE], row[kernels.MARKED], row[kernels.LARGE] = level.size, level.marked, level.large
+            row[kernels.BUCKETS] = level.buckets
             row[kernels.WIDTH], row[kernels.HEAD], row[kernels.PER_LINE] = level.width, level.head, level.per_line
-            row[kernels.WORD_END], row[kernels.CODE_END] = level.word_bits, level.word_bits + level.code_bits
             row[kernels.INVERSE] = np.uint64(-(-(1 << 64) // level.per_line)).view(np.int64)
+            row[kernels.WORD_END], row[kernels.CODE_END] = level.word_bits, level.word_bits + level.code_bits
+            row[kernels.WORD_MASK], row[kernels.CODE_MASK] = (1 << level.word_bits) - 1, (1 << level.code_bits) - 1
+            row[kernels.END_MASK] = (1 << level.end_bits) - 1
             row[kernels.LINES_AT] = at["lines"] + place.lines
-            row[kernels.WEIGHTS_AT] = at["weights"] + 16 * place.marked
+            row[kernels.WEIGHTS_AT] = at["weights"] + _ROW.itemsize * place.marked
+            row[kernels.BUCKETS_AT] = at["buckets"] + 4 * place.buckets
             row[kernels.LARGE_NODE_AT] = at["large_node"] + 8 * place.large
             row[kernels.LARGE_COUNT_AT] = at["large_count"] + 8 * place.large
             row[kernels.LOGP_AT] = at["logp"] + 4 * place.nodes
@@ -183,8 +194,8 @@ class Packed:
         found = []
         for n, (a, b) in enumerate(pairwise(self.places), 1):
             logs = 4 * (b.nodes - a.nodes) * (1 + (n < self.order)) if explicit else 0
-            rest = 16 * (b.marked - a.marked + b.large - a.large) + (12 * self.vocab_size if n == 1 else 0)
-            found.append(b.lines - a.lines + rest + logs)
+            rest = _ROW.itemsize * (b.marked - a.marked) + 4 * (b.buckets - a.buckets) + 16 * (b.large - a.large)
+            found.append(b.lines - a.lines + rest + logs + (12 * self.vocab_size if n == 1 else 0))
         return found
 
     def save(self, out: Writer) -> None:
@@ -204,11 +215,12 @@ class Packed:
 
 
 class Place(NamedTuple):
-    """Where a level begins: numbers of nodes, bytes of lines, marked nodes, large counts."""
+    """Where a level begins: numbers of nodes, bytes of lines, marked nodes, their buckets, large counts."""
 
     nodes: int = 0
     lines: int = 0
     marked: int = 0
+    buckets: int = 0
     large: int = 0
 
 
@@ -220,6 +232,7 @@ def _places(levels: tuple[LevelShape, ...]) -> list[Place]:
             before.nodes + level.size,
             before.lines + -(-level.size // level.per_line) * kernels.LINE,
             before.marked + level.marked,
+            before.buckets + level.buckets,
             before.large + level.large,
         ))  # fmt: skip
     return places
@@ -235,7 +248,8 @@ def _lengths(vocab_size: int, levels: tuple[LevelShape, ...], explicit: bool) ->
     end = places[-1]
     return {
         "lines": end.lines,
-        "weights": 2 * end.marked,
+        "weights": end.marked,
+        "buckets": end.buckets,
         "large_node": end.large,
         "large_count": end.large,
         "unigram": vocab_size,
@@ -260,7 +274,7 @@ class _Sink:
         else:
             self._path = directory / f"{name}.npy"
             self._file = self._path.open("wb")
-            header = {"descr": self._dtype.str, "fortran_order": False, "shape": (length,)}
+            header = {"descr": np.lib.format.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (length,)}
             np.lib.format.write_array_header_1_0(self._file, header)
 
     def write(self, values: NDArray[Any]) -> None:
@@ -317,10 +331,12 @@ def pack(levels: PackableLevels, directory: Path | None = None, run: Run | None 
     shapes = tuple(_survey(n, reading(n), levels, share) for n in range(1, levels.order + 1))
     lengths = _lengths(levels.vocab_size, shapes, levels.smoothing is None)
     sinks = {name: _Sink(name, length, directory) for name, length in lengths.items()}
+    shares = ((np.cumsum(share) - share) / max(1, share.sum())).astype(np.float32)
     sinks["unigram"].write(levels.unigram)
-    sinks["share"].write((np.cumsum(share) - share) / max(1, share.sum()))
+    sinks["share"].write(shares)
+    below = _Bucketed()
     for n, shape in enumerate(shapes, 1):
-        _pack_level(n, reading(n), levels, shape, sinks)
+        below = _pack_level(n, reading(n), levels, shape, sinks, below, shares)
     return Packed(
         levels.vocab_size, shapes, levels.smoothing, levels.statistics,
         {name: _fixed(sink.close()) for name, sink in sinks.items()},
@@ -333,9 +349,10 @@ def _survey(n: int, blocks: Iterator[Block], levels: PackableLevels, share: NDAr
     counted = levels.smoothing is not None and n > 1
     lengths = np.zeros(65, np.int64)  # nodes by the bits of their count
     last, widest = np.zeros(kernels.MOST_PER_LINE + 1, np.int64), np.zeros(kernels.MOST_PER_LINE + 1, np.int64)
-    marked = size = 0
+    marked = buckets = size = 0
     for block in blocks:
-        marked += int(block.marked.sum())
+        marked += int(_marks(block).sum())
+        buckets += int(_buckets(block.children).sum())
         if n < levels.order:
             kernels.widest_lines(block.children, size, last, widest)
         size += len(block.word)
@@ -350,7 +367,7 @@ def _survey(n: int, blocks: Iterator[Block], levels: PackableLevels, share: NDAr
     best: tuple[int, LevelShape] | None = None
     for code_bits in range(_MAX_CODE_BITS + 1) if counted else (0,):
         large = int(too_large[code_bits]) if counted else 0
-        shape = _fitted(LevelShape(size, word_bits, code_bits, 0, 1, marked, large), widest, n == levels.order)
+        shape = _fitted(LevelShape(size, word_bits, code_bits, 0, 1, marked, buckets, large), widest, n == levels.order)
         if shape is not None:
             cost = -(-size // shape.per_line) * 8 * kernels.LINE + _LARGE_BITS * large
             best = min(best or (cost, shape), (cost, shape), key=lambda pair: pair[0])
@@ -373,22 +390,61 @@ def _fitted(shape: LevelShape, widest: NDArray[np.int64], highest: bool) -> Leve
     return None
 
 
+def _marks(block: Block) -> NDArray[np.bool_]:
+    """Which nodes have a row: those of an ARPA file where there are buckets."""
+    return block.children > SCANNED if isinstance(block, LogBlock) else block.marked
+
+
+def _buckets(children: NDArray[np.int32]) -> NDArray[np.int64]:
+    """How many numbers in `buckets` nodes have."""
+    return np.where(children > SCANNED, children // kernels.PER_BUCKET + 1, 0).astype(np.int64)
+
+
+class _Bucketed(NamedTuple):
+    """The contexts of a level that have buckets: where their children begin in the level above, and how many."""
+
+    first: NDArray[np.int64] = np.empty(0, np.int64)
+    size: NDArray[np.int64] = np.empty(0, np.int64)
+
+
 def _pack_level(
-    n: int, blocks: Iterator[Block], levels: PackableLevels, shape: LevelShape, sinks: dict[str, _Sink]
-) -> None:
+    n: int,
+    blocks: Iterator[Block],
+    levels: PackableLevels,
+    shape: LevelShape,
+    sinks: dict[str, _Sink],
+    below: _Bucketed,
+    share: NDArray[np.float32],
+) -> _Bucketed:
+    """Write level n, and the buckets of the contexts below, which its words belong to."""
     line, state = np.zeros((1, 8), np.uint64), np.zeros(4, np.int64)
-    word_end, node = shape.word_bits, 0
+    filled = np.zeros(3, np.int64)
+    word_end, node, child, bucket = shape.word_bits, 0, 0, 0
+    found: list[_Bucketed] = []
     for block in blocks:
+        marks = _marks(block)
         out = np.zeros((len(block.word) // shape.per_line + 2, 8), np.uint64)
         out[0] = line[0]
         full = kernels.pack_lines(
-            block.word, block.count, block.children, block.marked, word_end, word_end + shape.code_bits, shape.width,
+            block.word, block.count, block.children, marks, word_end, word_end + shape.code_bits, shape.width,
             shape.head, shape.per_line, state, out,
         )  # fmt: skip
         sinks["lines"].write(out[:full])
         line[0] = out[full]
         if n < levels.order:
-            sinks["weights"].write(np.stack([block.denominator, block.gamma], axis=1))
+            buckets = _buckets(block.children)
+            ends, has = np.cumsum(block.children, dtype=np.int64) + child, buckets > 0
+            found.append(_Bucketed(ends[has] - block.children[has], block.children[has].astype(np.int64)))
+            rows = np.zeros(int(marks.sum()), _ROW)
+            if not isinstance(block, LogBlock):
+                rows["denominator"], rows["gamma"] = block.denominator, block.gamma
+            rows["buckets"] = np.where(has, np.cumsum(buckets) - buckets + bucket, -1)[marks]
+            sinks["weights"].write(rows)
+            child, bucket = int(ends[-1]) if len(ends) else child, bucket + int(buckets.sum())
+        if n > 1:
+            starts = np.empty(len(block.word) + levels.vocab_size, np.uint32)
+            entries = kernels.fill_buckets(block.word, node, below.first, below.size, share, filled, starts)
+            sinks["buckets"].write(starts[:entries])
         if shape.large:
             beyond = np.flatnonzero(block.count >= 1 << shape.code_bits)
             sinks["large_node"].write(beyond + node)
@@ -400,6 +456,7 @@ def _pack_level(
         node += len(block.word)
     if state[0]:
         sinks["lines"].write(line)
+    return _Bucketed(*(np.concatenate(parts) for parts in zip(*found, strict=True))) if found else _Bucketed()
 
 
 # --- opening
@@ -443,7 +500,7 @@ def load(reader: Reader) -> Packed:
         if array.dtype != np.dtype(_DTYPES[name]) or array.shape != (length,):
             raise ModelError(
                 f"{reader.path(_file(name))} does not belong to its config.json: expected {length:,} numbers of type "
-                f"{_DTYPES[name]}, got {array.shape} of {array.dtype.str}. Copy the model again or train it again."
+                f"{_DTYPES[name]}, got {array.shape} of {array.dtype}. Copy the model again or train it again."
             )
         found[name] = _fixed(array)
     paths = {name: reader.path(_file(name)) for name in found}
@@ -468,6 +525,7 @@ def _possible(vocab_size: int, levels: tuple[LevelShape, ...]) -> bool:
             and 2 <= level.per_line <= (kernels.MOST_PER_LINE if n < len(levels) else 8 * kernels.LINE)
             and level.head + level.per_line * level.width <= 8 * kernels.LINE
             and 0 <= level.marked <= level.size
+            and 0 <= level.buckets < 1 << kernels.BASE_BITS
             and 0 <= level.large <= level.size
             for n, level in enumerate(levels, 1)
         )

@@ -95,9 +95,9 @@ def estimate(
         having = [of_order[j] for j in (1, 2, 3, 4)]
         for g, a in count.items():
             if len(g) == n and smoothing == "kneser-ney":
-                taken[g] = modified_discounts(having, n).values[min(a, 3) - 1]
+                taken[g] = modified_discounts(having).values[min(a, 3) - 1]
             if len(g) == n and smoothing == "absolute":
-                taken[g] = absolute_discount(having, n).values[0]
+                taken[g] = absolute_discount(having).values[0]
 
     continuations: dict[Gram, list[Gram]] = defaultdict(list)
     for g in count:

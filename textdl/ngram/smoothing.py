@@ -41,6 +41,7 @@ Unlike lmplz: a text may hold <unk> (words cut from the vocabulary), which is co
 discounts that cannot be computed are replaced without being asked, and a note says so; a discount of
 exactly 0, which could leave a context no weight for new words, counts as one that cannot be computed.
 lmplz counts the counts of the very last n-gram of each order from occurrences; here it is like all others.
+lmplz leaves out the </s> of a last line that no line feed ends; here every line has one.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Discounts:
 
     values: tuple[float, float, float]
     missing: str = ""
-    """Why they could not be computed and are FALLBACK; empty if they were."""
+    """Why they could not be computed and are FALLBACK, in a few words; empty if they were."""
 
 
 @dataclass(frozen=True)
@@ -135,33 +136,33 @@ def estimate(name: str, vocab_size: int, having: Iterable[NDArray[np.int64]], *,
     having: for each order from 1, (n_1, n_2, n_3, n_4): how many n-grams have the count 1 .. 4.
     """
     if name == KNESER_NEY:
-        found = [modified_discounts(h, n) for n, h in enumerate(having, 1)]
+        found = [modified_discounts(h) for h in having]
     elif name == ABSOLUTE:
-        found = [absolute_discount(h, n) for n, h in enumerate(having, 1)]
+        found = [absolute_discount(h) for h in having]
     else:
         found = [Discounts((0.0, 0.0, 0.0)) for _ in having]
     return Smoothing(name, vocab_size, tuple(found), k if name == ADD_K else 0.0)
 
 
-def modified_discounts(having: Sequence[int] | NDArray[np.int64], n: int) -> Discounts:
+def modified_discounts(having: Sequence[int] | NDArray[np.int64]) -> Discounts:
     """D_j = j - (j + 1) Y n_{j+1} / n_j with Y = n_1 / (n_1 + 2 n_2)  (Chen and Goodman, equation 26)."""
     counts = [int(h) for h in having]
     for j in (1, 2, 3):
         if counts[j - 1] == 0:
-            return Discounts(FALLBACK, f"no {n}-gram has the count {j}")
+            return Discounts(FALLBACK, f"none has the count {j}")
     y = counts[0] / (counts[0] + 2 * counts[1])
     values = [j - (j + 1) * y * counts[j] / counts[j - 1] for j in (1, 2, 3)]
     for j, value in enumerate(values, 1):
         if not 0 < value <= j:
-            return Discounts(FALLBACK, f"the one for {n}-grams of count {j} would be {value:.2f}")
+            return Discounts(FALLBACK, f"D{j} would be {value:.2f}")
     return Discounts(_three(values))
 
 
-def absolute_discount(having: Sequence[int] | NDArray[np.int64], n: int) -> Discounts:
+def absolute_discount(having: Sequence[int] | NDArray[np.int64]) -> Discounts:
     """D = n_1 / (n_1 + 2 n_2), which is below 1 only where n_2 is not 0."""
     for j in (1, 2):
         if having[j - 1] == 0:
-            return Discounts((0.5, 0.5, 0.5), f"no {n}-gram has the count {j}")
+            return Discounts((0.5, 0.5, 0.5), f"none has the count {j}")
     n1, n2 = int(having[0]), int(having[1])
     value = n1 / (n1 + 2 * n2)
     return Discounts((value, value, value))
@@ -181,15 +182,29 @@ def unigrams(counts: NDArray[np.int64], smoothing: Smoothing) -> NDArray[np.floa
 
 
 def note(smoothing: Smoothing, run: Run) -> None:
-    """Say, in one sentence, which discounts are substitutes and why."""
-    reasons = [f"order {n}: {d.missing}" for n, d in enumerate(smoothing.discounts, 1) if d.missing]
+    """Say, in one sentence, of which orders the discounts are substitutes and why."""
+    reasons: dict[str, list[int]] = {}
+    for n, discounts in enumerate(smoothing.discounts, 1):
+        if discounts.missing:
+            reasons.setdefault(discounts.missing, []).append(n)
     if reasons:
+        orders = "; ".join(f"{_orders(numbers)}: {why}" for why, numbers in reasons.items())
         kind, taken = "Kneser-Ney discounts", "0.5, 1 and 1.5 are"
         if smoothing.name == ABSOLUTE:
             kind, taken = "absolute discounts", "0.5 is"
-        run.note(
-            f"This text is too small or too regular for {kind} of its own ({'; '.join(reasons)}), so {taken} taken there."
-        )
+        run.note(f"This text is too small or too regular for {kind} of its own ({orders}), so {taken} taken there.")
+
+
+def _orders(numbers: Sequence[int]) -> str:
+    """`order 2`, `orders 1, 3-5`, of rising numbers."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and runs[-1][-1] == n - 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    told = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+    return f"order{'s' if len(numbers) > 1 else ''} {told}"
 
 
 def _three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -5,7 +5,8 @@ forked and the caller's `__main__` is not imported, so it works the same on ever
 any program. Text goes to a process as UTF-8; what comes back is ids in the numbering of that process,
 with the pieces it met for the first time: far less than the pieces themselves.
 
-A text of less than eight million characters is tokenized here: starting processes would take longer.
+A text of less than eight million characters is tokenized here: starting processes would take longer. So is any text
+whose pieces are single characters or stand between white space, which compiled code does faster than text is handed over.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +35,15 @@ from textdl.errors import TextdlError, UsageError
 from textdl.protocols import Tokenizer
 from textdl.storage import saving
 from textdl.tokenizers.base import BaseTokenizer
+from textdl.tokenizers.whitespace import WhitespaceTokenizer
+
+if TYPE_CHECKING:
+    from textdl.tokenizers.whitespace_kernels import Words
 
 SMALL = 8_000_000
 """Characters of text below which no process is started: it would take a second to be of use."""
+COMPILED = 1 << 15
+"""Characters of a block below which words between white space are not worth loading compiled code for."""
 _BLOCK = 1 << 17
 """Characters sent to a process at a time."""
 _LONG = 1 << 20
@@ -73,6 +80,8 @@ class Numbering(dict[str, int]):
         super().__init__()
         self.pieces: list[str] = []
         self._of_code_point: NDArray[np.int32] | None = None
+        self._words: Words | None = None
+        self._of_word: NDArray[np.int32] = np.empty(0, np.int32)
 
     def __missing__(self, piece: str) -> int:
         self[piece] = number = len(self)
@@ -85,7 +94,7 @@ class Numbering(dict[str, int]):
         if fresh:
             self.clear()
             self.pieces.clear()
-            self._of_code_point = None
+            self._of_code_point = self._words = None
         return fresh, len(self)
 
     def block(self, tokenizer: Tokenizer, lines: Sequence[str]) -> tuple[bool, list[str], NDArray[Any], NDArray[Any]]:
@@ -95,6 +104,12 @@ class Numbering(dict[str, int]):
             lines = list(map(tokenizer.normalized, lines))
             ids = self._code_points("".join(lines))
             lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+        elif (
+            isinstance(tokenizer, WhitespaceTokenizer)
+            and sum(map(len, lines)) >= COMPILED
+            and (found := self._between_spaces(tokenizer, lines))
+        ):
+            ids, lengths = found
         else:
             pieces = list(tokenizer.encode_lines(lines))
             lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
@@ -112,6 +127,22 @@ class Numbering(dict[str, int]):
                 self._of_code_point[code] = self[chr(code)]
             ids = self._of_code_point[codes]
         return ids
+
+    def _between_spaces(
+        self, tokenizer: WhitespaceTokenizer, lines: Sequence[str]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]] | None:
+        """The ids of words between white space; None where a line holds a line feed."""
+        if self._words is None:
+            from textdl.tokenizers.whitespace_kernels import Words
+
+            self._words, self._of_word = Words(), np.empty(0, np.int32)
+        found = self._words.number(list(map(tokenizer.normalized, lines)))
+        if found is None:
+            return None
+        new, numbers, lengths = found
+        if new:
+            self._of_word = np.append(self._of_word, np.array([self[word] for word in new], np.int32))
+        return self._of_word[numbers], lengths
 
     def long_line(self, tokenizer: Tokenizer, line: str, numberer: int) -> Iterator[Block]:
         """One line in blocks, so that its pieces never are in memory all at once."""
@@ -138,7 +169,7 @@ def encode_lines(tokenizer: Tokenizer, lines: Iterable[str], *, processes: int =
     Raises:
         TextdlError: whatever the tokenizer raises, or a worker process that died.
     """
-    if (processes or cores()) == 1 or tokenizer.single_code_points:
+    if (processes or cores()) == 1 or _compiled(tokenizer):
         yield from tokenizer.encode_lines(lines)
         return
     known: dict[int, list[str]] = {}
@@ -168,7 +199,7 @@ def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int
     processes = processes or min(cores(), _MOST)
     if not isinstance(tokenizer, BaseTokenizer):  # the caller's own: another process could not load it
         processes = 1
-    if tokenizer.single_code_points:  # quicker than handing the text over
+    if _compiled(tokenizer):
         processes = 1
     source = _regrouped(batches)
     first: list[list[str]] = []
@@ -223,6 +254,11 @@ def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _compiled(tokenizer: Tokenizer) -> bool:
+    """Whether tokenizing is quicker than handing the text over."""
+    return tokenizer.single_code_points or isinstance(tokenizer, WhitespaceTokenizer)
 
 
 def _regrouped(batches: Iterable[list[str]]) -> Iterator[list[str]]:

@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 from textdl.storage import Reader
+from textdl.word2vec.extending import Start, inherited
 from textdl.word2vec.model import Config, Word2Vec
+from textdl.word2vec.planning import Plan, plan
 from textdl.word2vec.train import fit, held_out_loss
 from textdl.word2vec.vectors import Vectors
 
-__all__ = ["Config", "Vectors", "Word2Vec", "fit", "held_out_loss", "load"]
+__all__ = [
+    "Config", "Plan", "Start", "Vectors", "Word2Vec", "fit", "held_out_loss", "inherited", "load", "plan",
+]  # fmt: skip
 
 
-def load(reader: Reader) -> Word2Vec:
-    """A saved model, as memory maps. Raises ModelError."""
-    return Word2Vec.load(reader)
+def load(reader: Reader) -> Vectors:
+    """A saved model, as memory maps: a Word2Vec, or Vectors where nothing to train on was kept. Raises ModelError."""
+    return Word2Vec.load(reader) if "context.npy" in reader else Vectors.load(reader)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -19,50 +20,90 @@ from textdl.storage import Reader, Writer
 from textdl.vocabulary import Vocabulary
 from textdl.word2vec.vectors import Floats, Vectors, load_vocab
 
+MODELS = ("skipgram", "cbow")
+LOSSES = ("ns", "hs")
+SCHEDULES = ("linear", "cosine", "constant")
+GRADIENTS = ("corrected", "word2vec")
+
+_SKIPGRAM_RATE = 0.025
+_CBOW_RATES = {
+    ("ns", "corrected"): 0.15,
+    ("hs", "corrected"): 0.1,
+    ("ns", "word2vec"): 0.05,
+    ("hs", "word2vec"): 0.05,
+}
+"""The corrected gradient is that of word2vec divided by the number of context words, so it wants a greater rate."""
+
 
 @dataclass(frozen=True)
 class Config:
     """Hyper-parameters, named and set as in word2vec."""
 
     model: str = "skipgram"
-    """What predicts what: `skipgram`, from a word each word around it."""
+    """What predicts what: `skipgram`, from a word each word around it; `cbow`, from the mean of the words around it."""
     loss: str = "ns"
-    """How: `ns`, negative sampling."""
+    """How: `ns`, negative sampling; `hs`, hierarchical softmax over a Huffman tree."""
     dim: int = 300
     """Numbers in a vector."""
     window: int = 5
-    """The widest distance of two words that meet; each target draws 1 to `window`."""
+    """The widest distance of two words that meet."""
+    dynamic_window: bool = True
+    """Each target draws its width from 1 to `window`, so that near words meet more often; False: always `window`."""
     negative: int = 5
-    """Noise words for each target."""
+    """Noise words for each target; without meaning for `hs`."""
     sample: float = 1e-3
     """Words more frequent than this share of the text are thinned out; 0: none."""
     epochs: int = 5
     """Passes over the text."""
-    alpha: float = 0.025
-    """Learning rate at the start..."""
+    alpha: float | None = None
+    """Learning rate at the start; None: by model, see `learning_rate`."""
     min_alpha: float = 1e-4
-    """...falling in a straight line, over all words of all epochs, to this one."""
+    """Learning rate at the end, over all words of all epochs."""
+    schedule: str = "linear"
+    """The way there: `linear`, `cosine` or `constant` (stays at alpha)."""
     ns_exponent: float = 0.75
     """Noise words are drawn from counts to this power."""
+    cbow_gradient: str = "corrected"
+    """What each of n context words gets of the gradient of their mean: 1/n of it, as the derivative says
+    (`corrected`; Irsoy, Benton and Stratos 2021, eq. 5), or all of it (`word2vec`, as in the original)."""
     workers: int = 0
     """Threads; 0: as many as there are cores, fewer for short texts. With 1, the same seed gives the same bytes."""
+    deterministic: bool = False
+    """The same seed gives the same bytes for any number of workers, more slowly."""
+    patience: int = 0
+    """Epochs without a better loss on held-out text before training stops; 0: never stops early."""
 
     def __post_init__(self) -> None:
-        if self.model != "skipgram":
-            raise UsageError(f"model is {self.model!r}; expected skipgram")
-        if self.loss != "ns":
-            raise UsageError(f"loss is {self.loss!r}; expected ns (negative sampling)")
+        _one_of("model", self.model, MODELS)
+        _one_of("loss", self.loss, LOSSES)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("cbow_gradient", self.cbow_gradient, GRADIENTS)
+        for name in ("dynamic_window", "deterministic"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} is {getattr(self, name)!r}; expected True or False")
         _whole("dim", self.dim, 1, 65536)
         _whole("window", self.window, 1, 100)
         _whole("negative", self.negative, 1, 1000)
         _whole("epochs", self.epochs, 1, 1_000_000)
         _whole("workers", self.workers, 0, 1024)
+        _whole("patience", self.patience, 0, 1_000_000)
         _number("sample", self.sample, 0, 1)
-        _number("alpha", self.alpha, 1e-12, 10)
+        if self.alpha is not None:
+            _number("alpha", self.alpha, 1e-12, 10)
         _number("min_alpha", self.min_alpha, 0, 10)
         _number("ns_exponent", self.ns_exponent, -10, 10)
-        if self.min_alpha > self.alpha:
-            raise UsageError(f"min_alpha is {self.min_alpha}, above alpha, {self.alpha}; the learning rate falls")
+        if self.schedule != "constant" and self.min_alpha > self.learning_rate:
+            raise UsageError(
+                f"min_alpha is {self.min_alpha}, above alpha, {self.learning_rate}; the learning rate falls. "
+                "Lower min_alpha, or use the schedule constant."
+            )
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate at the start: alpha, or what suits the model where it is None."""
+        if self.alpha is not None:
+            return self.alpha
+        return _SKIPGRAM_RATE if self.model == "skipgram" else _CBOW_RATES[self.loss, self.cbow_gradient]
 
     def threads(self, tokens: int) -> int:
         """Threads for a text of so many tokens."""
@@ -71,6 +112,11 @@ class Config:
         affinity = getattr(os, "sched_getaffinity", None)
         cores = len(affinity(0)) if affinity else os.cpu_count() or 1
         return max(1, min(cores, tokens // 20_000))
+
+
+def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} is {value!r}; expected {' or '.join(known)}")
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> None:
@@ -103,8 +149,8 @@ class Word2Vec(Vectors):
         self.counts = counts
 
     def describe(self) -> dict[str, Any]:
-        model = {"skipgram": "skip-gram"}[self.config.model]
-        loss = {"ns": f"{self.config.negative} noise words"}[self.config.loss]
+        model = {"skipgram": "skip-gram", "cbow": "CBOW"}[self.config.model]
+        loss = {"ns": f"{self.config.negative} noise words", "hs": "hierarchical softmax"}[self.config.loss]
         return {**super().describe(), "model": f"{model}, {loss}, window {self.config.window}"}
 
     def save(self, out: Writer) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from textdl.encoded import BOS, EOS, UNK
 from textdl.kernels import kernel
+from textdl.word2vec.kernels import GROUP, STRIDE, Floats, Ids, Offsets
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
@@ -52,9 +53,8 @@ def unit(bits: np.uint64) -> np.float32:
 def noise_word(bits: np.uint64, threshold: NDArray[np.uint32], alias: NDArray[np.int32]) -> np.int64:
     """A word from the alias table: the upper bits choose the column, the lower the half."""
     column = below(bits, len(threshold))
-    if np.uint32(bits & np.uint64(0xFFFFFFFF)) < threshold[column]:
-        return column
-    return np.int64(alias[column])
+    other = np.int64(alias[column])  # looked up always: a branch here could not be predicted
+    return column if np.uint32(bits & np.uint64(0xFFFFFFFF)) < threshold[column] else other
 
 
 def stream_key(seed: int, epoch: int) -> np.uint64:
@@ -122,3 +122,37 @@ def _alias(scaled: NDArray[np.float64]) -> tuple[NDArray[np.uint32], NDArray[np.
     for k in range(large, n):
         threshold[stack[k]] = np.uint32(0xFFFFFFFF)
     return threshold, alias
+
+
+@kernel
+def noise_rows(
+    words: Ids,
+    where: Offsets,
+    begin: int,
+    end: int,
+    key: np.uint64,
+    draws: int,
+    negative: int,
+    threshold: NDArray[np.uint32],
+    alias: Ids,
+    bounds: Offsets,
+    rows: Ids,
+    signs: Floats,
+) -> None:
+    """Output rows and signs of the targets of a `Batch`: the target itself and noise words, one draw each."""  # fmt: skip
+    group = 0
+    for i in range(begin, end):
+        bounds[i - begin] = group
+        for first in range(0, negative + 1, GROUP):
+            for m in range(GROUP):
+                word, sign = np.int64(words[i]), np.float32(1)
+                if first + m > 0:
+                    sign = np.float32(0)
+                    if first + m <= negative:
+                        drawn = noise_word(draw(key, where[i], draws, NOISE + first + m - 1), threshold, alias)
+                        sign = np.float32(-(drawn != word))  # noise that hits the target is dropped
+                        word = drawn
+                rows[group * STRIDE + m] = word
+                signs[group * STRIDE + m] = sign
+            group += 1
+    bounds[end - begin] = group

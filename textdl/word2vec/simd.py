@@ -94,6 +94,30 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
+def load_twice(typing: Any, array: Any, index: Any) -> Any:
+    """array[index : index + 8] in the lower and again in the upper lanes."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        half = ir.VectorType(_FLOAT, LANES // 2)
+        address = _address(context, builder, signature.args[0], arguments[0], arguments[1], half)
+        eight = builder.load(address, align=4)
+        return builder.shuffle_vector(eight, eight, _integers(range(LANES)))
+
+    return vector(array, types.int64), code
+
+
+@intrinsic
+def element(typing: Any, array: Any, index: Any) -> Any:
+    """array[index] for an index that is not negative: what numba does for those costs time in inner loops."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, value=arguments[0]).data
+        return builder.load(builder.gep(data, [arguments[1]]))
+
+    return array.dtype(array, types.int64), code
+
+
+@intrinsic
 def prefetch(typing: Any, array: Any, index: Any) -> Any:
     """Ask for the cache line of array[index], to be used soon."""
 
@@ -197,17 +221,18 @@ def exp_minus(typing: Any, a: Any) -> Any:
 
 
 def _fold(step: int) -> Callable[..., Any]:
-    """Halve the lanes to be summed in a and in b, and put both into one vector; see `sums`."""
-    low = [
-        i
-        for base in range(0, LANES, 2 * step)
-        for i in (*range(base, base + step), *range(base + 16, base + 16 + step))
-    ]
-    high = [i + step for i in low]
+    """Halve the lanes to be summed in a and in b, and put both into one vector; see `fold1`.
+
+    Where a's sums go, a keeps its lanes and the others come over; so too for b: one of the two shuffles
+    moves no lane and is a blend, which is cheaper.
+    """
+    even = [i // step % 2 == 0 for i in range(LANES)]
+    stay = [i if first else LANES + i for i, first in enumerate(even)]
+    move = [i + step if first else LANES + i - step for i, first in enumerate(even)]
 
     def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
-        left = builder.shuffle_vector(v[0], v[1], _integers(low))
-        right = builder.shuffle_vector(v[0], v[1], _integers(high))
+        left = builder.shuffle_vector(v[0], v[1], _integers(stay))
+        right = builder.shuffle_vector(v[0], v[1], _integers(move))
         return builder.fadd(left, right, flags=_FLAGS)
 
     return code

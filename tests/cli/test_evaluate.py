@@ -1,0 +1,141 @@
+"""`textdl score` and `textdl import`, called in this process: columns that add up, KenLM's own, and streaming."""
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import textdl
+from textdl import bundle
+from textdl.cli import main
+
+TINY = Path(__file__).parents[1] / "data" / "kenlm-tiny" / "tiny.o3.arpa"
+LN10 = math.log(10)
+
+
+@pytest.fixture
+def run(capsys):
+    def call(*arguments):
+        code = main(list(map(str, arguments)))
+        out, err = capsys.readouterr()
+        assert (code, "Traceback" in err) == (0, False), err
+        return out, err
+
+    return call
+
+
+@pytest.fixture
+def tiny(tmp_path, run):
+    """KenLM's model of a few sentences, imported."""
+    out, err = run("import", TINY, "-o", tmp_path / "tiny", "--json")
+    assert json.loads(out)["imported"] == {"file": "tiny.o3.arpa", "kind": "an n-gram model in the ARPA format"}
+    assert "Saved to" in err
+    return tmp_path / "tiny"
+
+
+def table(text):
+    head, *rows = (line.split("\t") for line in text.splitlines())
+    return [dict(zip(head, row, strict=False)) for row in rows]
+
+
+def test_an_imported_model_answers_every_command(tiny, run, tmp_path):
+    (tmp_path / "t.txt").write_text("the cat sat\na zebra\n")
+    assert "bits/char" in run("eval", tiny, "--text", tmp_path / "t.txt")[0]
+    assert "imported from tiny.o3.arpa" in run("info", tiny, "--verify")[1]
+    assert run("sample", tiny, "-n", 2)[0].count("\n") == 2
+    assert run("compare", tiny, tiny, "--text", tmp_path / "t.txt")[0].startswith("rank")
+
+
+def test_columns_are_those_of_query(tiny, run):
+    """The oracle has an unknown word, `bird`."""
+    rows = table(run("score", tiny, "--text", TINY.with_name("tiny.test.txt"))[0])
+    printed = TINY.with_name("tiny.o3.query-v.txt").read_text("utf-8")
+    expected = re.findall(r"(\S+)=(\d+) (\d+) (\S+)", printed)
+    tokens = [row for row in rows if row["token"] != "total"]
+    assert [row["token"] for row in tokens] == [word for word, *_ in expected]
+    for row, (_, number, length, log10) in zip(tokens, expected, strict=True):
+        assert int(row["n-gram"]) == int(length)
+        assert float(row["log10 p"]) == pytest.approx(float(log10), abs=6e-5)
+        assert (row["ln <unk>"] != "") == (row["spelling"] != "") == (number == "0")
+    assert sum(row["spelling"] != "" for row in tokens) == 1
+    totals = [row for row in rows if row["token"] == "total"]
+    assert [row["line"] for row in totals] == ["1", "2", "3", "all"]
+    query = re.findall(r"Total: (\S+)", TINY.with_name("tiny.o3.query.txt").read_text("utf-8"))
+    for row, total in zip(totals, query, strict=False):
+        assert float(row["log10 p"]) == pytest.approx(float(total), abs=6e-5)
+
+
+def test_what_is_shown_adds_up(tiny, run):
+    rows = table(run("score", tiny, "the bird sat", "zzz mat")[0])
+    for row in rows:
+        if row["spelling"] and row["token"] != "total":
+            assert float(row["ln p"]) == pytest.approx(float(row["ln <unk>"]) + float(row["spelling"]), abs=2e-4)
+        closed = float(row["ln <unk>"] or row["ln p"])
+        if row["token"] != "total":
+            assert float(row["log10 p"]) * LN10 == pytest.approx(closed, abs=4e-4)
+    for name in ("ln p", "spelling", "ln <unk>", "log10 p", "back-off"):
+        for line in ("1", "2", "all"):
+            parts = [r for r in rows if r["token"] != "total" and line in ("all", r["line"])]
+            (total,) = (r for r in rows if r["token"] == "total" and r["line"] == line)
+            assert float(total[name] or 0) == pytest.approx(sum(float(r[name] or 0) for r in parts), abs=1e-3)
+    nats = textdl.evaluate(textdl.load(tiny), ["the bird sat", "zzz mat"])[0].open
+    assert -float(rows[-1]["ln p"]) == pytest.approx(nats, abs=1e-3)
+
+
+def test_json_is_one_object_written_as_it_comes(tiny, run, tmp_path):
+    (tmp_path / "t.txt").write_text("the bird sat\n\nmat\n")
+    out, _ = run("score", tiny, "--text", tmp_path / "t.txt", "--json", "-")
+    document = json.loads(out)
+    assert [len(line["scores"]) for line in document["lines"]] == [4, 1, 2]
+    bird = document["lines"][0]["scores"][1]
+    assert bird["nats"] == pytest.approx(bird["nats_unk"] + bird["nats_spelling"])
+    assert bird["log10"] == pytest.approx(-bird["nats_unk"] / LN10)
+    assert bird["ngram"] == 1
+    assert "nats_unk" not in document["lines"][0]["scores"][0]
+    assert document["nats"] == pytest.approx(sum(line["nats"] for line in document["lines"]))
+    assert (document["tokens"], document["unknown"]) == (7, 1)
+    rows, _ = run("score", tiny, "--text", tmp_path / "t.txt", "--json", tmp_path / "s.json")
+    assert json.loads((tmp_path / "s.json").read_text("utf-8")) == document
+    assert rows.startswith("line\ttoken")
+    assert json.loads(run("score", tiny, "", "--json", "-")[0])["lines"][0]["scores"][0]["token"] == "</s>"
+
+
+def test_a_probability_of_zero(run, tmp_path):
+    textdl.train("ngram", ["a b", "b a"], order=2, smoothing="mle", tokenizer="whitespace", output=tmp_path / "m")
+    assert table(run("score", tmp_path / "m", "a a")[0])[-1]["ln p"] == "-inf"
+    document = json.loads(run("score", tmp_path / "m", "a a", "--json", "-")[0])
+    assert (document["nats"], document["log10"]) == ("inf", "-inf")
+
+
+def test_other_families_show_the_common_columns(run, tmp_path, english):
+    textdl.train("rnn", english[:40], output=tmp_path / "m", embedding_size=8, hidden_size=8, epochs=1)
+    rows = table(run("score", tmp_path / "m", "the cat")[0])
+    assert list(rows[0]) == ["line", "token", "ln p", "ln <unk>", "spelling"]
+
+
+def test_on_a_terminal(tiny, run, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    out, _ = run("score", tiny, "the bird sat")
+    assert "n-gram" in out
+    assert out.count("total") == 2
+
+
+@pytest.mark.parametrize("context", ["line", "stream"])
+def test_rows_do_not_depend_on_blocks(context, english, monkeypatch):
+    """Long lines, lines in blocks, pieces a few at a time: the same numbers, and nothing is read ahead."""
+    model = textdl.train("rnn", english[:60], context=context, embedding_size=8, hidden_size=8, epochs=1)
+    lines = [" ".join(english[:5]), "", *english[5:20], "the zzz"]
+    whole = list(model.score_tokens(lines))
+    monkeypatch.setattr(bundle, "_TOGETHER", 40)
+    monkeypatch.setattr(bundle, "_AT_ONCE", 3)
+    parts = list(model.score_tokens(lines))
+    assert [token.text for token in parts] == [token.text for token in whole]
+    assert [token.logp for token in parts] == pytest.approx([token.logp for token in whole], rel=1e-5)
+    assert sum(token.line_end for token in parts) == len(lines)
+    read = []
+    rows = model.score_tokens(read.append(line) or line for line in lines)
+    next(rows)
+    assert len(read) == (len(lines) if context == "stream" else 2)

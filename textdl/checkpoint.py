@@ -1,0 +1,212 @@
+"""Training that can go on after it was stopped: a checkpoint beside the model directory.
+
+While `-o DIR` is being trained, `DIR.training` holds the state after the last whole epoch or validation. It
+is written as a model is (see storage.py): a kill at any moment leaves the checkpoint before or the new one.
+It knows which training it belongs to, by a flat mapping of names to values (`--dim`: 300, `the text`: its
+fingerprint), and is refused to another one with the differences named. When the model has been saved, it goes.
+
+Of a family it takes named arrays, a state that is JSON, and the training curve, and gives them back. No pickle.
+`begin` writes while training goes on, since a disk may take seconds; then a kill also loses what was being written.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from textdl.errors import ModelError, UsageError
+from textdl.storage import Reader, check_output, discard, fsync, is_model, saving
+
+VERSION = 1
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training had come."""
+
+    arrays: dict[str, NDArray[Any]]
+    """As memory maps."""
+    state: dict[str, Any]
+    curve: list[dict[str, Any]]
+
+
+class Checkpoint:
+    """The checkpoint of one training."""
+
+    def __init__(self, output: Path, resume: bool | None = None) -> None:
+        """
+        Args:
+            output: the directory of the model that is trained.
+            resume: True: go on from the checkpoint, if there is one; False: write over it; None: there must be none.
+
+        Raises:
+            UsageError: there is one and resume is None, or something else has its name.
+            ModelError: it is damaged, or of another version.
+        """
+        absolute = output.absolute()
+        self.directory = absolute.with_name(f"{absolute.name}.training")
+        self.name = f"{output.name or absolute.name}.training"
+        """For messages."""
+        self.written: str | None = None
+        """How far the training came that this object has resumed or saved."""
+        self._identity: dict[str, Value] = {}
+        self._writer: threading.Thread | None = None
+        self._error: ModelError | None = None
+        self._found: Reader | None = None
+        check_output(self.directory)
+        if resume is False or not is_model(self.directory) or not (self.directory / "config.json").exists():
+            return  # a first save that was killed leaves no config.json
+        found = self._opened()
+        if resume is None:
+            raise UsageError(
+                f"{self.name} holds a training that was not finished: {found.card['about']}. To go on with it, give the "
+                "same command with --resume; to start anew and write over it, --no-resume (in Python, resume=True or False)."
+            )
+        self._found = found
+        self.written = found.card["done"]
+
+    def check(self, identity: Mapping[str, Value]) -> None:
+        """Say what training this is, at once or bit by bit: names as the user knows them, and values.
+
+        Raises:
+            UsageError: the checkpoint to go on from differs.
+        """
+        self._identity |= identity
+        if self._found is None:
+            return
+        was = self._found.card["identity"]
+        differences = [
+            f"{name} is {_shown(value)}, was {_shown(was.get(name))}"
+            for name, value in identity.items()
+            if value != was.get(name)
+        ]
+        if differences:
+            raise UsageError(
+                f"{self.name} cannot be resumed, it belongs to another training: {'; '.join(differences)}. Give the "
+                "command as it was, or start anew with --no-resume."
+            )
+
+    def load(self) -> Progress | None:
+        """What was saved last, by this training or by the one it goes on from; None where there is nothing.
+
+        Raises:
+            ModelError: it is damaged.
+        """
+        found = self._found
+        if found is None:
+            return None
+        try:
+            found.verify()
+            arrays = {name: found.array(f"{name}.npy") for name in found.card["arrays"]}
+            curve = [json.loads(line) for line in found.text("curve.jsonl").split("\n") if line]
+            return Progress(arrays, found.json("state.json"), curve)
+        except (ModelError, ValueError) as error:
+            raise self._damaged(error) from error
+
+    def save(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        state: Mapping[str, Any],
+        curve: Sequence[Mapping[str, Any]],
+        *,
+        done: str,
+    ) -> None:
+        """Replace the checkpoint. It is durable when this returns.
+
+        Args:
+            arrays: by name, a file name each.
+            state: JSON.
+            done: how far training is, for a person: `3 of 5 epochs`.
+
+        Raises:
+            ModelError: it cannot be written; the one before is still there.
+        """
+        family = self._identity.get("family", "model")
+        card = {
+            "family": f"unfinished {family}",
+            "checkpoint": VERSION,
+            "about": f"{family}, {done}, {time.strftime('%Y-%m-%d %H:%M')}",
+            "done": done,
+            "identity": self._identity,
+            "arrays": list(arrays),
+        }
+        with saving(self.directory, card) as out:
+            for name, array in arrays.items():
+                out.array(f"{name}.npy", array)
+            out.json("state.json", state)
+            out.text("curve.jsonl", "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in curve))
+        fsync(self.directory.parent)
+        self.written = done
+        self._found = Reader(self.directory)
+
+    def begin(
+        self,
+        arrays: Mapping[str, NDArray[Any]],
+        state: Mapping[str, Any],
+        curve: Sequence[Mapping[str, Any]],
+        *,
+        done: str,
+    ) -> None:
+        """`save` in a thread. The arrays must not change before `wait` returns, which is due before the next."""
+
+        def write() -> None:
+            try:
+                self.save(arrays, state, records, done=done)
+            except ModelError as error:
+                self._error = error
+
+        assert self._writer is None
+        state, records = dict(state), list(curve)
+        self._writer = threading.Thread(target=write, name="checkpoint")
+        self._writer.start()
+
+    def wait(self) -> None:
+        """Until what was begun is written.
+
+        Raises:
+            ModelError: it cannot be; the one before is still there.
+        """
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def remove(self) -> None:
+        """The model has been saved: the checkpoint is needed no more. Files of other origin stay."""
+        self._found = self.written = None
+        discard(self.directory)
+
+    def _opened(self) -> Reader:
+        try:
+            found = Reader(self.directory)
+        except (ModelError, UsageError) as error:
+            raise self._damaged(error) from error
+        if found.card.get("checkpoint") != VERSION:
+            raise ModelError(
+                f"{self.name} is no checkpoint that this textdl knows (version {found.card.get('checkpoint')}, "
+                f"expected {VERSION}). Move it away, or choose another -o."
+            )
+        return found
+
+    def _damaged(self, error: Exception) -> ModelError:
+        return ModelError(
+            f"the checkpoint {self.name} is damaged and cannot be resumed ({str(error).split(': ')[-1].rstrip('.')}). "
+            "Start anew with --no-resume."
+        )
+
+
+def _shown(value: Value) -> str:
+    return (
+        {True: "on", False: "off"}[value] if isinstance(value, bool) else "not given" if value is None else f"{value}"
+    )
