@@ -26,8 +26,13 @@ from textdl.storage import Reader
 SETTINGS: dict[str, dict[str, Any]] = {
     "ngram": {"order": 3},
     "word2vec": {"dim": 16, "epochs": 2, "min_count": 2, "workers": 1},
+    "nnlm": {"order": 4, "embedding_size": 16, "hidden_size": 16, "epochs": 1, "min_count": 1, "batch_size": 4},
     "rnn": {"embedding_size": 16, "hidden_size": 16, "epochs": 1, "min_count": 1, "batch_size": 4},
-}
+    "transformer": {
+        "embedding_size": 16, "heads": 2, "layers": 1, "window": 16, "epochs": 1, "min_count": 1, "batch_size": 4
+    },
+}  # fmt: skip
+NETWORKS = ["nnlm", "rnn", "transformer"]
 LANGUAGE_MODELS = [name for name in SETTINGS if name != "word2vec"]
 
 
@@ -371,7 +376,7 @@ def test_a_prompt_that_is_lost_in_tokenizing_is_shown_as_the_model_sees_it(engli
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: textdl.train("ngrams", ["a"]), UsageError, "there are ngram, word2vec, rnn"),
+        (lambda: textdl.train("ngrams", ["a"]), UsageError, "there are ngram, word2vec, nnlm, rnn, transformer"),
         (lambda: textdl.train("ngram", ["a"], ordr=3), UsageError, "no setting 'ordr'; there are"),
         (lambda: textdl.train("ngram", "missing.txt"), UsageError, "neither a file or directory that exists"),
         (lambda: textdl.train("ngram", []), CorpusError, "empty"),
@@ -407,7 +412,7 @@ def test_ctrl_c_keeps_the_model_so_far_and_what_was_there(family: str, texts: Pa
     first = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
     assert first.card["interrupted"]
     assert textdl.load(tmp_path / "m").card["interrupted"]
-    settings |= {"resume": False} if family == "word2vec" else {}  # begins anew over the checkpoint that is there
+    settings |= {"resume": False}  # begins anew over the checkpoint that is there
     second = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
     assert second.directory == tmp_path / "m.interrupted"
     assert textdl.load(tmp_path / "m.interrupted").card["interrupted"]
@@ -433,7 +438,7 @@ def test_a_truncated_model_is_named(trained: dict[tuple[str, str], Model], tmp_p
 @pytest.mark.parametrize("family", SETTINGS)
 def test_one_line_is_enough_or_says_what_is_missing(family: str) -> None:
     settings = {k: v for k, v in SETTINGS[family].items() if k != "min_count"} | {"min_count": 1}
-    settings |= {"rnn": {"valid": ["the cat sat"]}, "word2vec": {"sample": 0.0}}.get(family, {})
+    settings |= {"sample": 0.0} if family == "word2vec" else {"valid": ["the cat sat"]} if family in NETWORKS else {}
     model = textdl.train(family, ["the cat sat on the mat ."], **settings)
     if family != "word2vec":
         assert textdl.evaluate(model, ["the cat sat"])[0].open is not None
@@ -451,6 +456,69 @@ def test_a_sentencepiece_model_travels_with_the_language_model(texts: Path, tmp_
     assert result.unknown == 0
     assert result.open == result.closed
     assert again.score("我")[-1] == model.score("我")[-1]
+
+
+KILLED_NETWORK = """
+import os, signal, sys, textdl, textdl.training.loop as loop
+from textdl.protocols import Run
+
+class Dying(Run):
+    def progress(self, stage, done, total, unit, text=""):
+        if stage == "training" and self.checkpoint.written and len(self.curve) == 5:
+            self.steps = getattr(self, "steps", 0) + 1
+            if self.steps == 3:  # somewhere between two validations, perhaps while a checkpoint is being written
+                os.kill(os.getpid(), signal.SIGKILL)
+
+loop._APART = -1.0
+textdl.train(
+    "rnn", sys.argv[1], output=sys.argv[2], run=Dying(), embedding_size=16, hidden_size=16, layers=2, epochs=4,
+    context="stream", batch_size=4, bptt=8, dropout=0.3, min_count=1,
+)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_killed_network_goes_on_to_the_same_bytes(texts: Path, tmp_path: Path) -> None:
+    text = str(texts / "en.txt")
+    command = [sys.executable, "-c", KILLED_NETWORK, text, str(tmp_path / "m")]
+    assert subprocess.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
+    assert not (tmp_path / "m").exists()
+    settings: dict[str, Any] = {
+        "embedding_size": 16, "hidden_size": 16, "layers": 2, "epochs": 4, "context": "stream", "batch_size": 4,
+        "bptt": 8, "dropout": 0.3, "min_count": 1,
+    }  # fmt: skip
+    with pytest.raises(
+        UsageError, match=r"m\.training holds a training that was not finished: rnn, [\d,]+ of [\d,]+ st"
+    ):
+        textdl.train("rnn", text, output=tmp_path / "m", **settings)
+    with pytest.raises(UsageError, match=r"another training: --dropout is 0\.2, was 0\.3"):
+        textdl.train("rnn", text, output=tmp_path / "m", resume=True, **{**settings, "dropout": 0.2})
+    model = textdl.train("rnn", text, output=tmp_path / "m", resume=True, **settings)
+    assert any("by the plan made at its start" in note for note in model.card["notes"])
+    assert not (tmp_path / "m.training").exists()
+    whole = textdl.train("rnn", text, output=tmp_path / "whole", **settings)
+    files = [Reader(tmp_path / name).path("weights.safetensors").read_bytes() for name in ("m", "whole")]
+    assert files[0] == files[1]
+    assert [r["valid_loss"] for r in model.curve] == [r["valid_loss"] for r in whole.curve]
+
+
+def test_networks_begin_with_word_vectors(english: list[str], tmp_path: Path) -> None:
+    textdl.train("word2vec", english, output=tmp_path / "v", dim=12, epochs=1, min_count=2)
+    vectors = textdl.load(tmp_path / "v")
+    for family in NETWORKS:
+        sizes = {"hidden_size": 12} if family != "transformer" else {"heads": 2, "layers": 1}
+        settings: dict[str, Any] = {"min_count": 1, "batch_size": 4, "learning_rate": 1e-9, "epochs": 0.01, **sizes}
+        model = textdl.train(family, english, init_embeddings=tmp_path / "v", **settings)
+        assert model.model.describe()["embedding_size"] == 12
+        weights = model.model.network.state_dict()["softmax.weight"].numpy()
+        one, other = (weights[model.vocab.id(word)] for word in ("cat", "garden"))
+        cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+        assert cosine == pytest.approx(vectors.similarity("cat", "garden"), abs=1e-4)
+        assert any("v has a vector for" in note and "% of the tokens" in note for note in model.card["notes"])
+    with pytest.raises(UsageError, match="--embedding-size 12"):
+        textdl.train("rnn", english, init_embeddings=vectors, embedding_size=16, epochs=1)
+    with pytest.raises(UsageError, match=r"none of the .* pieces of this text"):
+        textdl.train("rnn", ["我们喜欢"] * 90, valid=["我们"], init_embeddings=vectors, epochs=1)
 
 
 KILLED = """
@@ -585,7 +653,8 @@ def test_training_on_takes_the_words_and_settings_of_its_model(english: list[str
         ("word2vec", {"resume": True}, "--resume goes on from the checkpoint beside the output"),
         ("word2vec", {"patience": 2}, "--patience 2: there is no held-out text to watch"),
         ("ngram", {"start_from": ngram}, "--from is for word2vec"),
-        ("ngram", {"resume": True}, "--resume is for word2vec"),
+        ("ngram", {"resume": True}, "--resume is for families that train in epochs; ngram counts once"),
+        ("word2vec", {"init_embeddings": first}, "--init-embeddings is for neural models"),
     ):
         with pytest.raises(UsageError, match=said):
             textdl.train(family, english, **wrong)

@@ -43,15 +43,15 @@ class Family:
     validation: Literal["none", "optional", "needed"]
     """Whether training looks at held-out text; `needed`: 5 % of the corpus is held out where none is given."""
     epochs: bool
-    """Whether training goes over the text in epochs, each of which may be segmented in its own way."""
-    budget: bool
-    """Whether training can be told how long to take."""
+    """Whether training goes over the text in epochs, each of which may be segmented in its own way, and can be resumed."""
+    network: bool
+    """Whether it is a network: training can be told how long to take, begin with word vectors, and be shared by processes."""
     keep: Callable[[str], bool] | None = None
     """Pieces that the family leaves out unless told otherwise."""
     language_model: bool = True
     """Whether it gives probabilities, so that unknown words have to be spelled."""
     goes_on: bool = False
-    """Whether training writes checkpoints and resumes from them, starts from a saved model, and can be planned."""
+    """Whether training starts from a saved model, and can be planned."""
 
 
 def has_letter_or_digit(piece: str) -> bool:
@@ -71,7 +71,9 @@ FAMILIES = {
         language_model=False,
         goes_on=True,
     ),
+    "nnlm": Family("textdl.neural.feedforward", "feed-forward language model", 2, "needed", True, True),
     "rnn": Family("textdl.neural.recurrent", "recurrent language model", 2, "needed", True, True),
+    "transformer": Family("textdl.neural.transformer", "Transformer language model", 2, "needed", True, True),
 }
 
 

@@ -37,9 +37,9 @@ from textdl.evaluation.text import checked_lines, count_text, leaked_lines
 from textdl.generation.sampling import sample as sample_ids
 from textdl.generation.transforms import transforms
 from textdl.preparation import Prepared, automatic, prepare
-from textdl.protocols import Run, ScorePolicy, Tokenizer, WordVectors
+from textdl.protocols import Floats, Run, ScorePolicy, Tokenizer, WordVectors
 from textdl.storage import Reader, check_output, is_model
-from textdl.vocabulary import SPECIALS
+from textdl.vocabulary import SPECIALS, Vocabulary
 
 
 def train(
@@ -55,6 +55,7 @@ def train(
     keep_punctuation: bool = False,
     subword_regularization: float | None = None,
     start_from: Model | str | os.PathLike[str] | None = None,
+    init_embeddings: Model | str | os.PathLike[str] | None = None,
     resume: bool | None = None,
     encoding: str = "utf-8",
     processes: int = 0,
@@ -65,26 +66,29 @@ def train(
 ) -> Model:
     """Train a model on raw text.
 
+    A process that torchrun started trains a network together with the others; rank 0 saves the model.
+
     Args:
-        family: `ngram`, `word2vec` or `rnn`.
+        family: `ngram`, `word2vec`, `nnlm`, `rnn` or `transformer`.
         corpus: a path, the name of a built-in corpus, a list of lines, or a Corpus.
         tokenizer: what `--tokenizer` takes, or a Tokenizer; `auto` looks at the text.
         output: a directory to save to; refused before any work if it holds something else.
         valid: held-out text; families that need it hold out 5 % where it is None.
-        min_count: types with fewer tokens become <unk> (ngram 1, word2vec 5, rnn 2).
+        min_count: types with fewer tokens become <unk> (ngram 1, word2vec 5, networks 2).
         max_vocab: at most so many types.
         vocab: a file of the pieces to know, one a line, such as the vocab.txt of a model.
         keep_punctuation: word2vec only: also train on pieces without a letter or digit.
         subword_regularization: draw the pieces of a SentencePiece model anew for each epoch: for unigram the
-            smoothing alpha (0.1), for BPE the dropout (0.1). Neural families only.
+            smoothing alpha (0.1), for BPE the dropout (0.1). Not for n-grams.
         start_from: a model to train on (word2vec): its tokenizer, words and settings are taken over, and words of
             the text that it lacks come to them from min_count up. It is not changed.
+        init_embeddings: a word2vec model; the input embedding of a network begins with its vectors, piece by piece.
         resume: a training with an `output` leaves a checkpoint beside it, `output.training`, until the model is
-            saved (word2vec). True: go on from it, if it is there; False: write over it; None: refuse to start.
+            saved (not of n-grams). True: go on from it, if it is there; False: write over it; None: refuse to start.
         encoding: of the files.
         processes: that tokenize; 0: one for each core.
         seed: same seed, same model, where the family promises it; None: that of `run`, which is 1.
-        budget: seconds for everything from this call to the saved model (rnn).
+        budget: seconds for everything from this call to the saved model (networks).
         run: receives progress, notes and figures.
         config: the family's own settings, e.g. order=3; None means the default.
 
@@ -92,11 +96,12 @@ def train(
         UsageError, CorpusError: with what was found and what to do.
     """
     run = run or Run()
+    run.rank, run.ranks = launched()
     job = _settle(
         family, corpus, tokenizer=tokenizer, output=output, valid=valid, min_count=min_count, max_vocab=max_vocab,
         vocab=vocab, keep_punctuation=keep_punctuation, subword_regularization=subword_regularization,
-        start_from=start_from, resume=resume, encoding=encoding, processes=processes, seed=seed, budget=budget, run=run,
-        **config,
+        start_from=start_from, init_embeddings=init_embeddings, resume=resume, encoding=encoding, processes=processes,
+        seed=seed, budget=budget, run=run, **config,
     )  # fmt: skip
     prepared, checkpoint = job.prepared, run.checkpoint
     fitted = job.module.fit(prepared.data, job.settings, valid=prepared.valid, run=run, **job.start)
@@ -131,7 +136,7 @@ def train(
         lines = np.union1d(base.lines, lines)
     left_out = prepared.left_out if isinstance(fitted, WordVectors) else None
     model = Model(family, fitted, made, known, card, prepared.speller, lines, run.curve, lambda: left_out)
-    if output is not None:
+    if output is not None and run.rank == 0:
         directory = Path(output)
         if (run.interrupted or run.failed) and is_model(directory):
             directory = _free(directory.with_name(directory.name + ".interrupted"))
@@ -190,6 +195,7 @@ def _settle(
     keep_punctuation: bool = False,
     subword_regularization: float | None = None,
     start_from: Model | str | os.PathLike[str] | None = None,
+    init_embeddings: Model | str | os.PathLike[str] | None = None,
     resume: bool | None = None,
     encoding: str = "utf-8",
     processes: int = 0,
@@ -211,17 +217,20 @@ def _settle(
         raise UsageError(f"--budget {budget!r}: expected a number of seconds above 0")
     began = time.monotonic()
     entry = _family(family)
+    for wanted, name, able, why in (
+        (budget, "--budget is for neural models", entry.network, "takes the time its text takes"),
+        (init_embeddings, "--init-embeddings is for neural models", entry.network, "has no input embedding to begin"),
+        (run.ranks > 1 or None, "torchrun is for neural models", entry.network, "is trained by one process"),
+        (start_from, "--from is for word2vec", entry.goes_on, "starts from nothing"),
+        (resume, "--resume is for families that train in epochs", entry.epochs, "counts once"),
+    ):
+        if wanted is not None and not able:
+            raise UsageError(f"{name}; {family} {why}")
     module = import_module(entry.module)
     if output is not None:
         check_output(Path(output))
     if budget is not None:
-        if not entry.budget:
-            raise UsageError(f"--budget is for neural models; {family} takes the time its text takes")
         run.deadline = began + budget - _reserve(budget)
-    if not entry.goes_on and (resume is not None or start_from is not None):
-        raise UsageError(
-            f"--{'from' if start_from is not None else 'resume'} is for word2vec; {family} starts from nothing"
-        )
     if resume and output is None:
         raise UsageError("--resume goes on from the checkpoint beside the output: give the directory, with -o")
 
@@ -244,12 +253,16 @@ def _settle(
             f"--patience {settings.patience}: there is no held-out text to watch. Give some with --valid FILE."
         )
     held_out = open_corpus(valid, encoding=encoding) if valid is not None else None
-    if entry.goes_on and output is not None:
+    if entry.epochs and output is not None:
         run.checkpoint = Checkpoint(Path(output), resume)
         if resume and run.checkpoint.written is None:
             run.note(f"there is no {run.checkpoint.name} to go on from: training starts from the beginning")
         # The number of threads may change on the way: where they decide, nothing is promised.
-        options = {_option(name): value for name, value in asdict(settings).items() if name != "workers"}
+        options = {
+            _option(name): ",".join(map(str, value)) if isinstance(value, tuple | list) else value
+            for name, value in asdict(settings).items()
+            if name != "workers"
+        }
         options |= {"--seed": run.seed, "--subword-regularization": subword_regularization}
         run.checkpoint.check({"family": family, **options})
     prepared = prepare(
@@ -270,6 +283,9 @@ def _settle(
         read_before=frozenset(corpus["fingerprint"] for corpus in _corpora(base)) if base is not None else frozenset(),
     )
     start: dict[str, Any] = {}
+    vectors = _loaded(init_embeddings) if init_embeddings is not None else None
+    if vectors is not None:
+        start["embeddings"] = _embeddings(vectors, prepared.vocab, run)
     if base is not None:
         ids = np.array([*range(len(SPECIALS)), *map(prepared.vocab.id, base.vocab.pieces)])
         counts = prepared.vocab.counts.copy()
@@ -283,7 +299,10 @@ def _settle(
                 "the held-out text": _short(held_out.fingerprint) if held_out is not None else None,
                 "the tokenizer": f"{prepared.tokenizer.spec} ({_short(prepared.tokenizer.fingerprint)})",
                 "the vocabulary": _short(prepared.vocab.fingerprint),
-                "--from": f"{base.name} ({_short(_digest(base.card))})" if base is not None else None,
+                **{
+                    name: f"{model.name} ({_short(_digest(model.card))})" if model is not None else None
+                    for name, model in (("--from", base), ("--init-embeddings", vectors))
+                },
             }
         )
     return _Job(module, settings, prepared, keep_punctuation, base, start)
@@ -311,6 +330,32 @@ def _base(
     if output is not None and base.directory is not None and Path(output).resolve() == base.directory.resolve():
         raise UsageError(f"-o {output}: that is the model of --from, which is left as it is. Choose another directory.")
     return base
+
+
+def _embeddings(model: Model, vocab: Vocabulary, run: Run) -> Floats:
+    """(V, D) the vectors that a model has for the pieces of a vocabulary; zeros where it has none."""
+    known = [i for i, piece in enumerate(vocab.pieces, len(SPECIALS)) if piece in model.vocab]
+    rows = np.asarray(model.vectors.vectors)
+    types, tokens = len(vocab.pieces), int(vocab.counts[len(SPECIALS) :].sum())
+    if not known:
+        raise UsageError(
+            f"--init-embeddings {model.name}: it has none of the {types:,} pieces of this text. Both must be cut by the "
+            f"same --tokenizer; that of the vectors is {model.tokenizer.spec}."
+        )
+    embeddings = np.zeros((len(vocab), rows.shape[1]), np.float32)
+    embeddings[known] = rows[[model.vocab.id(vocab.piece(i)) for i in known]]
+    share = int(vocab.counts[known].sum()) / max(1, tokens)
+    run.figures["init_embeddings"] = {"model": model.name, "types": len(known), "share_of_tokens": share}
+    run.note(
+        f"--init-embeddings: {model.name} has a vector for {len(known):,} of {types:,} types, {share:.1%} of the tokens; "
+        "the others begin at random."
+    )
+    return embeddings
+
+
+def launched() -> tuple[int, int]:
+    """Rank and number of the processes that torchrun started, this among them; 0 and 1 of a process alone."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _corpora(model: Model) -> list[dict[str, Any]]:

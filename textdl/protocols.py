@@ -202,6 +202,10 @@ class Run:
     """Sentences for the user, printed after training and kept in the card."""
     curve: list[dict[str, Any]] = field(default_factory=list)
     """The training curve: one record an epoch or a validation; becomes log.jsonl."""
+    rank: int = 0
+    """Which of the processes this is that train one model together; 0 prints and saves."""
+    ranks: int = 1
+    """How many there are."""
     checkpoint: Checkpoint | None = None
     """Where the state of training is kept after every epoch, and what to go on from, for families that can."""
     interrupted: bool = False

@@ -63,6 +63,53 @@ def _rnn(**config: Any) -> Factory:
     return Factory(train, load)
 
 
+def _nnlm(**config: Any) -> Factory:
+    def train(data: Encoded, valid: Encoded) -> LanguageModel:
+        from textdl.neural import feedforward
+
+        small = {"order": 3, "embedding_size": 12, "hidden_size": 12, "epochs": 1, "batch_size": 8, "bptt": 8}
+        return feedforward.fit(data, feedforward.Config(**small | config), valid=valid, run=Run())
+
+    def load(reader: Reader) -> LanguageModel:
+        from textdl.neural import feedforward
+
+        return feedforward.load(reader)
+
+    return Factory(train, load)
+
+
+def _transformer(unit: str, stride: int | None = None, **shape: Any) -> Factory:
+    """Windows of 8 tokens, so that most lines are longer than one."""
+
+    def train(data: Encoded, valid: Encoded) -> LanguageModel:
+        import torch
+
+        from textdl.layers.language_model import TorchLanguageModel
+        from textdl.layers.windows import pieces
+        from textdl.neural.transformer import TransformerNetwork
+
+        small = {"embedding_size": 8, "heads": 2, "layers": 2, "window": 8, "inner_size": 16}
+        network = TransformerNetwork(vocab_size=VOCAB_SIZE, **small | shape)
+        network.initialise(torch.Generator().manual_seed(1), torch.from_numpy(data.counts()))
+        optimiser = torch.optim.Adam(network.parameters(), lr=0.02)
+        (piece,) = pieces(iter([data]), unit, 8, 4)
+        for rows in np.array_split(np.random.default_rng(1).permutation(len(piece.starts)), 12):
+            inputs, targets = (torch.from_numpy(array) for array in piece.rows(rows)[:2])
+            hidden, _ = network(inputs, network.initial_state(len(rows)))
+            loss = network.softmax.loss(hidden[targets >= 0], targets[targets >= 0])
+            optimiser.zero_grad()
+            (loss / (targets >= 0).sum()).backward()
+            optimiser.step()
+        return TorchLanguageModel(network, ScorePolicy("stream" if unit == "stream" else "line", stride=stride))
+
+    def load(reader: Reader) -> LanguageModel:
+        from textdl.neural import transformer
+
+        return transformer.load(reader)
+
+    return Factory(train, load)
+
+
 def _unigram(data: Encoded, valid: Encoded) -> LanguageModel:
     return baselines.unigram(Vocabulary([str(i) for i in range(3, VOCAB_SIZE)], data.counts()))
 
@@ -79,6 +126,21 @@ FACTORIES = {
     "ngram-3-pruned": _ngram(order=3, prune=(0, 0, 1)),
     "rnn-line": _rnn(context="line"),
     "rnn-stream": _rnn(context="stream"),
+    "rnn-gru": _rnn(cell="gru", layers=2, layer_norm=True, residual=True),
+    "rnn-gru-dropout": _rnn(cell="gru", dropout=0.2, embedding_dropout=0.1, weight_dropout=0.3),
+    "rnn-elman": _rnn(cell="elman", context="stream", tied=False),
+    "rnn-elman-relu": _rnn(cell="elman-relu", cutoffs=(6, 9)),
+    "rnn-jordan": _rnn(cell="jordan"),
+    "rnn-jordan-stream": _rnn(cell="jordan", context="stream", tied=False, hidden_size=10),
+    "nnlm-line": _nnlm(),
+    "nnlm-stream": _nnlm(context="stream", order=5, direct=True),
+    "nnlm-2": _nnlm(order=2, tied=False, cutoffs=(7,)),
+    "transformer-line": _transformer("line"),
+    "transformer-stream": _transformer("stream"),
+    "transformer-stride-1": _transformer("line", stride=1, positions="learned"),
+    "transformer-stride-7": _transformer("stream", stride=7, positions="sinusoidal", activation="gelu"),
+    "transformer-stride-8": _transformer("line", stride=8, positions="none"),
+    "transformer-ngrams": _transformer("line", ngrams=3),
 }
 
 

@@ -163,15 +163,15 @@ def test_saved_and_loaded(unit, text, tmp_path):
 def test_damage_is_named(tmp_path):
     with storage.saving(tmp_path / "model", {}) as out:
         make().save(out)
-        saved = {"network": make(hidden_size=9).network.hyperparameters(), "unit": "line"}
+        saved = {"network": make(hidden_size=9).network.hyperparameters(), "policy": {"unit": "line"}}
         out.json("network.json", saved)
     with pytest.raises(ModelError, match="do not make a network"):
         load(storage.Reader(tmp_path / "model"))
 
 
 def test_describe_counts_tied_weights_once():
-    # E 12 * 8, bias 12, projection 8 * 8, four gates of 8 * 8 + 8 * 8 + 8 + 8
-    assert make().describe()["size"] == 96 + 12 + 64 + 4 * (64 + 64 + 16)
+    # E 12 * 8, bias 12, projection 8 * 8, four gates of 8 * 8 + 8 * 8 + 8
+    assert make().describe()["size"] == 96 + 12 + 64 + 4 * (64 + 64 + 8)
 
 
 def test_padded():

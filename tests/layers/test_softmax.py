@@ -17,37 +17,40 @@ def layer():
     return layer
 
 
-def plain(layer, hidden, targets):
+def plain(layer, hidden, targets, smoothing=0.0):
     """The definition: a (N, V) matrix of logits without <s>, and autograd."""
-    logits = F.linear(hidden, layer.weight, layer.bias)
-    mask = torch.zeros(layer.vocab_size)
-    mask[BOS] = -math.inf
-    return F.cross_entropy(logits + mask, targets, reduction="sum")
+    others = torch.arange(layer.vocab_size) != BOS
+    logits = F.linear(hidden, layer.weight, layer.bias)[:, others]
+    places = (others.cumsum(0) - 1)[targets]
+    return F.cross_entropy(logits, places, reduction="sum", label_smoothing=smoothing)
 
 
 def gradients(layer, loss, hidden):
     return torch.autograd.grad(loss, [hidden, layer.weight, layer.bias])
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("elements", [1, 64 * 12, 1 << 20])  # one chunk of 64 rows at least; two; all at once
-def test_the_chunked_loss_is_the_cross_entropy(layer, monkeypatch, elements):
+def test_the_chunked_loss_is_the_cross_entropy(layer, monkeypatch, elements, smoothing):
     monkeypatch.setattr(softmax, "_TRAINING_ELEMENTS", elements)
     monkeypatch.setattr(softmax, "fast_bfloat16", lambda device: False)
     generator = torch.Generator().manual_seed(2)
     hidden = torch.randn(150, 8, generator=generator, requires_grad=True)
     targets = torch.randint(2, 12, (150,), generator=generator)
-    ours, reference = layer.loss(hidden, targets), plain(layer, hidden, targets)
+    ours, reference = layer.loss(hidden, targets, smoothing), plain(layer, hidden, targets, smoothing)
     torch.testing.assert_close(ours, reference)
+    torch.testing.assert_close(layer.nats, plain(layer, hidden, targets).detach())
     for a, b in zip(gradients(layer, ours / 7, hidden), gradients(layer, reference / 7, hidden), strict=True):
         torch.testing.assert_close(a, b)
 
 
-def test_bfloat16_is_close(layer, monkeypatch):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_bfloat16_is_close(layer, monkeypatch, smoothing):
     monkeypatch.setattr(softmax, "fast_bfloat16", lambda device: True)
     generator = torch.Generator().manual_seed(2)
     hidden = torch.randn(150, 8, generator=generator, requires_grad=True)
     targets = torch.randint(2, 12, (150,), generator=generator)
-    ours, reference = layer.loss(hidden, targets), plain(layer, hidden, targets)
+    ours, reference = layer.loss(hidden, targets, smoothing), plain(layer, hidden, targets, smoothing)
     torch.testing.assert_close(ours, reference, rtol=3e-3, atol=0)
     for a, b in zip(gradients(layer, ours, hidden), gradients(layer, reference, hidden), strict=True):
         assert (a - b).norm() < 0.02 * b.norm()
@@ -63,7 +66,7 @@ def test_the_memory_of_a_longer_batch_leaves_no_trace(layer):
     for a, b in zip(first, again, strict=True):
         torch.testing.assert_close(a, b)
     layer.release()
-    assert layer._scratch is None
+    assert layer._scratch.memory is None
 
 
 def test_probabilities_sum_to_one_without_the_line_start(layer, monkeypatch):

@@ -1,17 +1,24 @@
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from textdl.checkpoint import Checkpoint
 from textdl.encoded import Encoded
 from textdl.errors import TextdlError
+from textdl.layers.device import precision
 from textdl.neural.recurrent import RecurrentNetwork
 from textdl.protocols import Run
-from textdl.training.batching import TextCut, TrainingBatches
-from textdl.training.loop import Settings, Trainer
+from textdl.storage import Writer
+from textdl.training import loop
+from textdl.training.batching import TextCut, TrainingBatches, line_batches
+from textdl.training.loop import Trainer
 from textdl.training.objective import Validation, mean_nats
+from textdl.training.optimisers import OPTIMISERS
+from textdl.training.plan import Plan, Settings
 
 V = 12
 PATTERN = Encoded.from_lines([[3, 4, 5, 6, 7, 8, 9, 10, 11]] * 40, V)
@@ -31,14 +38,14 @@ class Scripted:
         return self.losses.pop(0) if len(self.losses) > 1 else self.losses[0]
 
 
-def trainer(run, validation=None, **changes):
+def trainer(run, validation=None, context="stream", **changes):
     noise = torch.Generator().manual_seed(1)
     network = RecurrentNetwork(
         vocab_size=V, cell="lstm", embedding_size=8, hidden_size=8, layers=1, tied=True, generator=noise
     )
     network.initialise(torch.Generator().manual_seed(1))
     network.dropout.rate = 0.1
-    cut = TextCut("stream", 10, 4, PATTERN)
+    cut = TextCut(context, 7, 4, PATTERN) if context == "line" else TextCut(context, 10, 4, PATTERN)
     if validation == "real":
         validation = Validation(network, PATTERN, cut)
     settings = {
@@ -124,20 +131,48 @@ def test_a_loss_that_is_not_finite_ends_training_before_the_step():
     assert not torch.isnan(t.network.softmax.weight).any()
 
 
-def test_a_loss_that_is_not_finite_goes_back_to_the_best():
-    class Poisoning(Scripted):
-        def __call__(self, tokens=None):
-            if len(self.asked) == 1:  # after the second validation the weights are ruined
-                with torch.no_grad():
-                    t.network.softmax.bias[3] = math.nan
-            return super().__call__(tokens)
+class Poisoning(Scripted):
+    """Ruins the weights in its second validation, and in those after it if it is `bent` on that."""
 
+    def __init__(self, *losses, bent=False):
+        super().__init__(*losses)
+        self.bent = bent
+
+    def __call__(self, tokens=None):
+        if len(self.asked) == 1 or (self.bent and self.asked):
+            with torch.no_grad():
+                self.network.softmax.bias[3] = math.nan
+        return super().__call__(tokens)
+
+
+def test_after_a_loss_that_is_not_finite_training_goes_back_and_on_more_slowly():
     run = Run()
-    t = trainer(run, Poisoning(1.0, 2.0))
+    valid = Poisoning(1.0, 2.0)
+    t = trainer(run, valid, patience=100, epochs=3)
+    valid.network = t.network
     t.train(t.plan())
-    assert "no longer finite" in run.notes[-1]
+    (note,) = (note for note in run.notes if "no longer finite" in note)
+    assert "goes back to step 3 and on with half the learning rate" in note
+    assert "at step 7 " in note  # validated every 3 steps; ruined in the second one
     assert run.figures["valid_loss"] == 1.0
+    assert run.figures["steps"] == 30
+    assert not run.failed
+    rates = {r["step"]: r["learning_rate"] for r in run.curve}
+    assert rates[9] < 0.6 * t._schedule.rate(9 / 30)
     assert all(torch.isfinite(p).all() for p in t.network.parameters())
+
+
+def test_a_training_that_breaks_down_again_and_again_ends_with_its_best_weights():
+    run = Run()
+    valid = Poisoning(1.0, 2.0, bent=True)
+    t = trainer(run, valid, epochs=3, patience=100)
+    valid.network = t.network
+    t.train(t.plan())
+    assert run.failed
+    assert "stopped early: the loss or its gradient is no longer finite at step 7" in run.notes[-1]
+    assert sum("goes back to step 3" in note for note in run.notes) == 3
+    assert all(torch.isfinite(p).all() for p in t.network.parameters())
+    assert run.figures["best_step"] == 3
 
 
 class Impatient(Run):
@@ -183,18 +218,215 @@ def test_a_deadline_that_has_passed_still_gives_a_model():
     assert run.figures["steps"] == 1
 
 
-def test_a_plan_is_revised_both_ways():
-    t = trainer(Run(deadline=time.monotonic() + 100))
-    t._steps = 10
-    assert t._revised(110, 1.0, 105.0) == 110  # 102 possible, 100 remain: about right
-    assert t._revised(110, 2.0, 100.0) == 10 + 49
-    assert t._revised(110, 0.5, 100.0) == 10 + 196
-    assert t._revised(110, 1.0, -5.0) == 11
-
-
 def test_validation_is_the_same_whatever_the_rows():
     t = trainer(Run())
     one = mean_nats(t.network, TextCut("line", 4, 1, PATTERN)(PATTERN))
     many = mean_nats(t.network, TextCut("line", 128, 16, PATTERN)(PATTERN))
     np.testing.assert_allclose(one, many, rtol=1e-5)
     assert t.network.training
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_every_optimiser_learns(name):
+    run = Run()
+    rate = 0.01 * OPTIMISERS[name].rate if name != "sgd" else 1.0
+    t = trainer(run, "real", optimiser=name, learning_rate=rate, epochs=8)
+    t.train(t.plan())
+    assert run.figures["valid_loss"] < 1.2
+
+
+def one_step(t, *batches):
+    before = weights(t)
+    with precision("float32"):
+        step = t._step(list(batches), 0.1)
+    return step, {name: after - before[name] for name, after in weights(t).items()}
+
+
+def test_batches_whose_gradients_are_added_up_are_one_large_batch():
+    (whole, *_) = line_batches(Encoded.from_lines([[3, 4, 5], [6, 7], [8], [9, 10, 11, 3]], V), 100, 10)
+    halves = [whole.part(slice(0, 2)), whole.part(slice(2, 4))]
+    results = []
+    for batches in ([whole], halves):
+        t = trainer(Run(), optimiser="sgd")
+        t.network.dropout.rate = 0.0
+        t._step_tokens = 10.0
+        results.append(one_step(t, *batches))
+    (one, moved), (two, moved_too) = results
+    assert one.nats == pytest.approx(two.nats, rel=1e-6)
+    assert one.norm == pytest.approx(two.norm, rel=1e-5)
+    for name, change in moved.items():
+        torch.testing.assert_close(change, moved_too[name], rtol=1e-4, atol=1e-7)
+
+
+def test_several_batches_a_step():
+    run = Run()
+    t = trainer(run, accumulate=4, epochs=8)
+    plan = t.plan()
+    assert plan.steps == 20  # 400 tokens are 10 batches
+    t.train(plan)
+    assert run.figures["tokens_trained"] == 8 * 400
+
+
+def test_the_true_loss_is_told_beside_the_smoothed_one():
+    run = Run()
+    t = trainer(run, "real", label_smoothing=0.2)
+    t.train(t.plan())
+    last = run.curve[-1]
+    assert last["smoothed_loss"] > last["train_loss"] + 0.1
+    assert last["train_loss"] > 0.1  # what it is taught is not to be sure
+
+
+@pytest.mark.parametrize("better", ["average", "last"])
+def test_the_average_of_the_weights_is_kept_where_it_is_better(better):
+    class Judge(Scripted):
+        """Prefers the network with the average in place of its weights, or the other one."""
+
+        def __call__(self, tokens=None):
+            self.asked.append(tokens)
+            average = len(self.asked) % 2 == 0
+            self.seen = {**getattr(self, "seen", {}), average: weights(t)}
+            return 1.0 - 0.001 * len(self.asked) + (0.5 if average != (better == "average") else 0.0)
+
+    run, judge = Run(), Judge()
+    t = trainer(run, judge, ema=0.9, epochs=3)
+    t.train(t.plan())
+    assert run.figures["averaged"] == (better == "average")
+    kept = judge.seen[better == "average"]
+    for name, value in t.network.state_dict().items():
+        assert torch.equal(value, kept[name])
+    assert not torch.equal(judge.seen[True]["softmax.weight"], judge.seen[False]["softmax.weight"])
+    assert {"valid_loss", "average_loss"} < set(run.curve[0])
+
+
+def test_memorising_is_said():
+    run = Run()
+    t = trainer(run, Scripted(1.5, 2.5), epochs=20, patience=100)
+    t.train(t.plan())
+    assert any(note.startswith("Memorising: 0.") and "best: 1.500 at step" in note for note in run.notes)
+    run = Run()
+    t = trainer(run, "real")
+    t.train(t.plan())
+    assert not any("Memorising" in note for note in run.notes)
+
+
+def test_a_gradient_far_larger_than_usual_is_named():
+    run = Run()
+    t = trainer(run, epochs=10)
+    step, taken = t._step, []
+
+    def jumping(batches, rate):
+        taken.append(1)
+        done = step(batches, rate)
+        return replace(done, norm=1e6) if len(taken) == 80 else done
+
+    t._step = jumping
+    t.train(t.plan())
+    assert run.figures["first_spike"] == {"step": 80, "gradient_norm": 1e6}
+    assert any("1 gradients were 10 times as large as usual, the first at step 80" in note for note in run.notes)
+
+
+def test_without_a_compiler_training_goes_on(monkeypatch):
+    def none(network):
+        def compiled(*_):
+            raise RuntimeError("No working C++ compiler found\nand much more")
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", none)
+    run = Run()
+    t = trainer(run, compile=True, epochs=1)
+    t.train(t.plan())
+    assert any("compile the network (No working C++ compiler found); training goes on" in note for note in run.notes)
+    assert run.figures["steps"] == 10
+    monkeypatch.setattr(torch, "compile", lambda network: lambda *call: network(*call))
+    run = Run()
+    u = trainer(run, compile=True, epochs=1)
+    u.train(u.plan())
+    assert run.seconds["compile"] > 0
+    assert torch.equal(weights(t)["softmax.weight"], weights(u)["softmax.weight"])  # compiling left nothing behind
+
+
+# Checkpoints
+
+
+class Stop(Exception):
+    pass
+
+
+class Stopping(Run):
+    """Dies in a step."""
+
+    def __init__(self, step, **settings):
+        super().__init__(**settings)
+        self.left = step
+
+    def progress(self, stage, done, total, unit, text=""):
+        self.left -= stage == "training"
+        if not self.left:
+            raise Stop
+
+
+@pytest.fixture
+def checkpoints_at_every_validation(monkeypatch):
+    monkeypatch.setattr(loop, "_APART", -1.0)
+
+
+MODES = [
+    {}, {"context": "line"}, {"accumulate": 3}, {"ema": 0.9}, {"label_smoothing": 0.1},
+    *({"optimiser": name} for name in OPTIMISERS if name != "adamw"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("checkpoints_at_every_validation")
+@pytest.mark.parametrize("mode", MODES, ids=str)
+def test_a_resumed_training_ends_in_the_same_bits(mode, tmp_path):
+    settings = {"validation": "real", "epochs": 5, **mode}
+    whole_run = Run()
+    whole = trainer(whole_run, **settings)
+    whole.train(whole.plan())
+    total = whole_run.figures["steps"]
+    stopped = trainer(Stopping(total * 2 // 3, checkpoint=Checkpoint(tmp_path / "m")), **settings)
+    with pytest.raises(Stop):
+        stopped.train(stopped.plan())
+    run = Run(checkpoint=Checkpoint(tmp_path / "m", resume=True))
+    found = run.checkpoint.load()
+    t = trainer(run, **settings)
+    t.train(Plan(**found.state["plan"]), found)
+    for name, value in t.network.state_dict().items():
+        assert torch.equal(value, whole.network.state_dict()[name]), name
+    for name in ("steps", "tokens_trained", "valid_loss", "best_step", "train_loss"):
+        assert run.figures[name] == whole_run.figures[name]
+    told = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "gradient_norm")
+    assert [[r[k] for k in told] for r in run.curve] == [[r[k] for k in told] for r in whole_run.curve]
+    assert any(f"of {total:,} steps, by the plan made at its start" in note for note in run.notes)
+
+
+@pytest.mark.usefixtures("checkpoints_at_every_validation")
+def test_the_plan_of_a_budget_is_kept(tmp_path):
+    run = Stopping(5, checkpoint=Checkpoint(tmp_path / "m"), deadline=time.monotonic() + 30)
+    t = trainer(run, "real")
+    plan = t.plan()
+    with pytest.raises(Stop):
+        t.train(plan)
+    run = Run(checkpoint=Checkpoint(tmp_path / "m", resume=True), deadline=time.monotonic() + 1)
+    found = run.checkpoint.load()
+    assert found.state["plan"]["steps"] == plan.steps
+    assert 0 < found.state["left"] < 30
+    t = trainer(run, "real", patience=1)
+    t._validate = Scripted(1.0, 2.0)  # so that it ends soon
+    t.train(Plan(**found.state["plan"]), found)
+    assert any("--budget makes no new plan: it has" in note for note in run.notes)
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(loop, "_APART", -1.0)
+    monkeypatch.setattr(Writer, "array", full)
+    run = Run(checkpoint=Checkpoint(tmp_path / "m"))
+    t = trainer(run, "real", epochs=3)
+    t.train(t.plan())
+    assert run.figures["steps"] == 30
+    assert sum("No space left on device" in note for note in run.notes) == 1
+    assert not (tmp_path / "m.training").exists()

@@ -32,7 +32,6 @@ Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result where it is promised.")]
 Encoding = Annotated[str, typer.Option("--encoding", help="Of the text files.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]
-Valid = Annotated[str | None, typer.Option("--valid", metavar="FILE", help="Held-out text.")]
 JsonFile = Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - for stdout.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
 
@@ -149,6 +148,174 @@ class TrainOptions:
     seed: Seed = 1
     quiet: Quiet = False
     json: JsonFlag = False
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """How a network is trained: the options of `train nnlm`, `rnn` and `transformer`. None: the default, in brackets."""
+
+    PANEL: ClassVar = "Training (when left out: what is in brackets)"
+
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="NAME",
+            show_default=False,
+            help="line: lines are independent; stream: one text, each line follows from the one before (as the corpus is).",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", show_default=False, help="Rows side by side, in each process (by corpus and time)."
+        ),
+    ] = None
+    accumulate: Annotated[
+        int | None,
+        typer.Option("--accumulate", show_default=False, help="Batches for one step, where memory is short (1)."),
+    ] = None
+    dropout: Annotated[
+        float | None,
+        typer.Option("--dropout", show_default=False, help="Share of features dropped (by the number of passes)."),
+    ] = None
+    optimiser: Annotated[
+        str | None,
+        typer.Option(
+            "--optimiser", metavar="NAME", show_default=False, help="adamw, sgd, adagrad, rmsprop or muon (adamw)."
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--learning-rate", show_default=False, help="The highest of the schedule (by optimiser and network)."
+        ),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            "--schedule",
+            metavar="NAME",
+            show_default=False,
+            help="After the warm-up: cosine, linear, inverse-sqrt or constant (cosine).",
+        ),
+    ] = None
+    warmup: Annotated[
+        float | None,
+        typer.Option("--warmup", show_default=False, help="Share of training in which the rate rises (0.03)."),
+    ] = None
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", show_default=False, help="Of matrices (by optimiser).")
+    ] = None
+    clip: Annotated[
+        float | None, typer.Option("--clip", show_default=False, help="Norm to which a larger gradient is scaled (1).")
+    ] = None
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option("--label-smoothing", show_default=False, help="Share of the target spread over all types (0)."),
+    ] = None
+    ema: Annotated[
+        float | None,
+        typer.Option(
+            "--ema",
+            metavar="DECAY",
+            show_default=False,
+            help="Also keep a moving average of the weights, such as 0.999; the better one is the model (0: none).",
+        ),
+    ] = None
+    unk_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--unk-rate",
+            show_default=False,
+            help="Where nothing was cut: share of words seen once that are read as <unk> (0.25).",
+        ),
+    ] = None
+    subword_regularization: Annotated[
+        float | None,
+        typer.Option(
+            "--subword-regularization",
+            metavar="ALPHA",
+            show_default=False,
+            help="sp: draw the pieces anew for each epoch; unigram or BPE-dropout, 0.1 (not done).",
+        ),
+    ] = None
+    init_embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-embeddings",
+            metavar="MODEL",
+            show_default=False,
+            help="Begin with the vectors of this word2vec model.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class NetworkRunOptions:
+    """How long a network is trained, where, and what stops it."""
+
+    PANEL: ClassVar = "Time, machine, stopping and going on"
+
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="TIME",
+            show_default=False,
+            help="90s, 10m, 1h: for the whole command, from start to saved model. Sizes and steps follow from it.",
+        ),
+    ] = None
+    epochs: Annotated[
+        float | None,
+        typer.Option(
+            "--epochs", show_default=False, help="Passes over the text, without --budget (by its length, 2 to 40)."
+        ),
+    ] = None
+    valid: Annotated[
+        str | None,
+        typer.Option("--valid", metavar="FILE", show_default=False, help="Held-out text (5 % of the corpus)."),
+    ] = None
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience", metavar="N", show_default=False, help="Stop after N validations without improvement (5)."
+        ),
+    ] = None
+    resume: Annotated[
+        bool | None,
+        typer.Option(
+            "--resume/--no-resume",
+            show_default=False,
+            help="Go on from the checkpoint in DIR.training that a stopped training left, by the plan it had; or begin anew over it.",
+        ),
+    ] = None
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            show_default=False,
+            help="cpu, cuda, cuda:1 or mps (the GPU where there is one).",
+        ),
+    ] = None
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            metavar="NAME",
+            show_default=False,
+            help="float32, or bfloat16 for products (bfloat16 where it is faster).",
+        ),
+    ] = None
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            show_default=False,
+            help="Let torch compile the network first; worth it in long runs (no).",
+        ),
+    ] = None
 
 
 def spread(command: Callable[..., int]) -> Callable[..., int]:

@@ -11,10 +11,11 @@ import typer
 from textdl.cli.options import (
     Corpora,
     CorpusOptions,
+    NetworkOptions,
+    NetworkRunOptions,
     Output,
     TextOptions,
     TrainOptions,
-    Valid,
     seconds,
     since_start,
     size,
@@ -60,7 +61,7 @@ def ngram(
         raise UsageError(f"--memory {memory}: the process alone takes up to 250 MB; give 300M or more")
     return _train(
         "ngram", corpus, output, reading, training, arpa=arpa, order=order, smoothing=smoothing, k=k,
-        memory=limit, workers=workers, prune=_thresholds(prune),
+        memory=limit, workers=workers, prune=_numbers(prune, "--prune", "0,0,1"),
     )  # fmt: skip
 
 
@@ -143,6 +144,66 @@ def word2vec(
     return _train("word2vec", corpus, output, reading, training, valid=valid, resume=resume, **settings)
 
 
+_SHAPE = "Network (when left out: what is in brackets)"
+_Size = Annotated[
+    int | None,
+    typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Features of a token (by corpus and time)."),
+]
+_Hidden = Annotated[
+    int | None,
+    typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Features of the hidden layer (by corpus and time)."),
+]
+_Tied = Annotated[
+    bool | None,
+    typer.Option(
+        "--tied/--untied", show_default=False, rich_help_panel=_SHAPE, help="One matrix for input and output (tied)."
+    ),
+]
+_Cutoffs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,...",
+        show_default=False,
+        rich_help_panel=_SHAPE,
+        help="For many types: an adaptive softmax, whose clusters begin at these ids, such as 2000,10000 (the full one).",
+    ),
+]
+_EmbeddingDropout = Annotated[
+    float | None,
+    typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Share of types dropped from a batch (0)."),
+]
+_Bptt = Annotated[
+    int | None,
+    typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Tokens of a row in a batch; gradients go no further back (by text)."),
+]  # fmt: skip
+
+
+@app.command()
+@spread
+def nnlm(
+    corpus: Corpora,
+    output: Output,
+    reading: CorpusOptions,
+    training: TrainOptions,
+    network: NetworkOptions,
+    running: NetworkRunOptions,
+    order: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="n: a token is predicted from the n - 1 before it (5; by character 9).")] = None,
+    embedding_size: _Size = None,
+    hidden_size: _Hidden = None,
+    tied: _Tied = None,
+    direct: Annotated[bool | None, typer.Option("--direct/--no-direct", show_default=False, rich_help_panel=_SHAPE, help="Connect the embeddings to the output, too (no).")] = None,
+    cutoffs: _Cutoffs = None,
+    bptt: _Bptt = None,
+    embedding_dropout: _EmbeddingDropout = None,
+) -> int:  # fmt: skip
+    """A feed-forward n-gram language model (Bengio et al. 2003)."""
+    return _train_network(
+        "nnlm", corpus, output, reading, training, network, running, order=order, embedding_size=embedding_size,
+        hidden_size=hidden_size, tied=tied, direct=direct, cutoffs=cutoffs, bptt=bptt,
+        embedding_dropout=embedding_dropout,
+    )  # fmt: skip
+
+
 @app.command()
 @spread
 def rnn(
@@ -150,42 +211,71 @@ def rnn(
     output: Output,
     reading: CorpusOptions,
     training: TrainOptions,
-    cell: Annotated[str, typer.Option(help="lstm.")] = "lstm",
-    context: Annotated[
-        str | None, typer.Option(help="line: state reset at every line; stream: carried. Left out: as the corpus is.")
-    ] = None,
-    embedding_size: Annotated[int | None, typer.Option(help="Left out: by the size of the corpus.")] = None,
-    hidden_size: Annotated[int | None, typer.Option(help="Left out: by the size of the corpus.")] = None,
-    layers: Annotated[int, typer.Option(help="Cells on top of each other.")] = 1,
-    dropout: Annotated[float | None, typer.Option(help="Left out: by the number of passes.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Rows side by side.")] = 32,
-    bptt: Annotated[int | None, typer.Option(help="Steps through which gradients flow.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest of the schedule.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the text, without --budget.")] = None,
-    patience: Annotated[int, typer.Option(help="Validations without improvement before stopping.")] = 5,
-    budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="90s, 10m, 1h: for the whole command, from start to saved model.")
-    ] = None,
-    subword_regularization: Annotated[
-        float | None,
-        typer.Option(metavar="ALPHA", help="sp: draw the pieces anew for each epoch; unigram or BPE-dropout, 0.1."),
-    ] = None,
-    valid: Valid = None,
-) -> int:
-    """A recurrent language model (LSTM)."""
-    return _train(
-        "rnn", corpus, output, reading, training, valid=valid, subword_regularization=subword_regularization,
-        budget=budget, cell=cell, context=context, embedding_size=embedding_size, hidden_size=hidden_size, layers=layers, dropout=dropout,
-        batch_size=batch_size, bptt=bptt, learning_rate=learning_rate, epochs=epochs, patience=patience,
+    network: NetworkOptions,
+    running: NetworkRunOptions,
+    cell: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="lstm, gru, elman, elman-relu or jordan (lstm).")] = None,
+    embedding_size: _Size = None,
+    hidden_size: _Hidden = None,
+    layers: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Cells on top of each other (1).")] = None,
+    tied: _Tied = None,
+    layer_norm: Annotated[bool | None, typer.Option("--layer-norm/--no-layer-norm", show_default=False, rich_help_panel=_SHAPE, help="Normalise what goes into each layer (no).")] = None,
+    residual: Annotated[bool | None, typer.Option("--residual/--no-residual", show_default=False, rich_help_panel=_SHAPE, help="Each layer adds to what it is given (no).")] = None,
+    cutoffs: _Cutoffs = None,
+    bptt: _Bptt = None,
+    embedding_dropout: _EmbeddingDropout = None,
+    weight_dropout: Annotated[float | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Share of recurrent weights dropped from a batch (0).")] = None,
+) -> int:  # fmt: skip
+    """A recurrent language model: LSTM, GRU, Elman or Jordan."""
+    return _train_network(
+        "rnn", corpus, output, reading, training, network, running, cell=cell, embedding_size=embedding_size,
+        hidden_size=hidden_size, layers=layers, tied=tied, layer_norm=layer_norm, residual=residual, cutoffs=cutoffs,
+        bptt=bptt, embedding_dropout=embedding_dropout, weight_dropout=weight_dropout,
     )  # fmt: skip
 
 
-def _thresholds(text: str | None) -> tuple[int, ...] | None:
+@app.command()
+@spread
+def transformer(
+    corpus: Corpora,
+    output: Output,
+    reading: CorpusOptions,
+    training: TrainOptions,
+    network: NetworkOptions,
+    running: NetworkRunOptions,
+    embedding_size: _Size = None,
+    heads: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Of attention; they share the features (by corpus and time).")] = None,
+    layers: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="On top of each other (by corpus and time).")] = None,
+    window: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Tokens seen at once (by corpus and time).")] = None,
+    inner_size: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Features inside a layer (4 times those of a token).")] = None,
+    ngrams: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Tokens that are looked up together, at most (by character 3, else 1).")] = None,
+    positions: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="rotary, learned, sinusoidal or none (rotary).")] = None,
+    activation: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="relu2, squared ReLU, or gelu (relu2).")] = None,
+    cutoffs: _Cutoffs = None,
+) -> int:  # fmt: skip
+    """A Transformer language model (a decoder alone)."""
+    return _train_network(
+        "transformer", corpus, output, reading, training, network, running, embedding_size=embedding_size, heads=heads,
+        layers=layers, window=window, inner_size=inner_size, ngrams=ngrams, positions=positions,
+        activation=activation, cutoffs=cutoffs,
+    )  # fmt: skip
+
+
+def _train_network(
+    family: str, corpus: list[str], output: Path, reading: CorpusOptions, training: TrainOptions,
+    network: NetworkOptions, running: NetworkRunOptions, *, cutoffs: str | None, **shape: Any,
+) -> int:  # fmt: skip
+    options = {**vars(network), **vars(running), **shape}
+    return _train(
+        family, corpus, output, reading, training, cutoffs=_numbers(cutoffs, "--cutoffs", "2000,10000"), **options
+    )
+
+
+def _numbers(text: str | None, option: str, example: str) -> tuple[int, ...] | None:
     if text is None:
         return None
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
-        raise UsageError(f"--prune takes counts separated by commas, such as 0,0,1; got {text!r}")
+        raise UsageError(f"{option} takes counts separated by commas, such as {example}; got {text!r}")
     return tuple(map(int, parts))
 
 
@@ -222,7 +312,8 @@ def _train(
     import textdl
     from textdl import models
 
-    run = TerminalRun(quiet=training.quiet, seed=training.seed)
+    first = models.launched()[0] == 0  # the others of several processes are silent
+    run = TerminalRun(quiet=training.quiet or not first, seed=training.seed)
     if arpa is not None and (arpa.is_dir() or not arpa.absolute().parent.is_dir()):
         raise UsageError(f"--arpa {arpa}: expected a file in a directory that exists")
     settings |= _common(reading, training, valid)
@@ -232,9 +323,9 @@ def _train(
         )
         if arpa is not None:
             trained.export_arpa(arpa)
-    if training.json:
+    if training.json and first:
         write_json({**trained.card, **models.peak_memory(), "model": str(trained.directory)}, "-")
-    if not training.quiet:
+    if not training.quiet and first:
         for line in trained.summary():
             say(line)
     return 130 if run.interrupted else 1 if run.failed else 0

@@ -1,6 +1,12 @@
-"""Locked dropout (Gal and Ghahramani 2016; "variational"): one mask for all steps of a row.
+"""Dropout in the three places where recurrent language models use it.
 
-Drawn from a generator that is given, not from torch's global one, so that a seed fixes a training run.
+- LockedDropout: features, one mask for all steps of a row (Gal and Ghahramani 2016; "variational").
+- EmbeddingDropout: whole types, for a batch (Gal and Ghahramani 2016; Merity et al. 2018).
+- WeightDropout: single weights of a recurrent matrix, one mask for all rows and steps (DropConnect, Wan et al. 2013;
+  Merity et al. 2018). The steps run with a masked matrix, so any kernel can take them.
+
+Drawn from a generator that is given, not from torch's global one, so that a seed fixes a training run. Nothing
+is drawn, and the input itself given back, at rate 0 and in eval mode.
 """
 
 from __future__ import annotations
@@ -9,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 
-class LockedDropout(nn.Module):
-    """Zeroes each of the D features of a row with probability `rate`, at all its steps alike."""
+class _Dropout(nn.Module):
+    """What is kept is scaled so that the mean stays."""
 
     def __init__(self, rate: float, generator: torch.Generator):
         """generator: on the device of the inputs; drawn from while training only."""
@@ -18,10 +24,35 @@ class LockedDropout(nn.Module):
         self.rate = rate
         self._generator = generator
 
+    @property
+    def _drops(self) -> bool:
+        return self.training and self.rate > 0.0
+
+    def _mask(self, like: Tensor, *shape: int) -> Tensor:
+        """0 with probability `rate`, else 1 / (1 - rate)."""
+        mask = torch.empty(shape, device=like.device, dtype=like.dtype)
+        return mask.bernoulli_(1.0 - self.rate, generator=self._generator).div_(1.0 - self.rate)
+
+
+class LockedDropout(_Dropout):
+    """Zeroes each of the D features of a row with probability `rate`, at all its steps alike."""
+
     def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D); the kept features are scaled so that the mean stays."""
-        if not self.training or self.rate == 0.0:
-            return x
-        mask = torch.empty(x.shape[0], 1, x.shape[2], device=x.device, dtype=x.dtype)
-        mask.bernoulli_(1.0 - self.rate, generator=self._generator)
-        return x * mask.div_(1.0 - self.rate)
+        """(B, T, D) to (B, T, D)."""
+        return x * self._mask(x, x.shape[0], 1, x.shape[2]) if self._drops else x
+
+
+class EmbeddingDropout(_Dropout):
+    """Zeroes the vectors of each type with probability `rate`, wherever it stands in the batch."""
+
+    def forward(self, vectors: Tensor, ids: Tensor, vocab_size: int) -> Tensor:
+        """vectors (B, T, D) of ids (B, T) to (B, T, D)."""
+        return vectors * self._mask(vectors, vocab_size, 1)[ids] if self._drops else vectors
+
+
+class WeightDropout(_Dropout):
+    """Zeroes each weight of a matrix with probability `rate`."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """A matrix to one of the same shape, with a gradient to it."""
+        return weight * self._mask(weight, *weight.shape) if self._drops else weight

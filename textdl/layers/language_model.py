@@ -6,28 +6,31 @@ the two units differ only in whether the state is reset after </s>, and a networ
 stream can be scored line by line and the other way round.
 
 All inference is float32, in eval mode, without gradients. A network that carries its state sees all that
-came before, so a policy with a window is refused.
+came before, so a policy with a window is refused. A windowed one (a Transformer) sees so many tokens at once;
+longer texts are read as windows.py says, and a step that would go past the window begins the next one.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from textdl.encoded import EOS, Encoded
 from textdl.errors import ModelError, UsageError
 from textdl.layers.device import best_device
-from textdl.layers.softmax import Softmax
+from textdl.layers.network import Network, States, WindowedNetwork
+from textdl.layers.window_cache import begun, continued
+from textdl.layers.windows import Piece, pieces
 from textdl.protocols import Floats, Ints, ScorePolicy
 from textdl.storage import Reader, Writer
 
-States = tuple[Tensor, ...]
+__all__ = ["Network", "States", "TorchLanguageModel", "TorchState", "WindowedNetwork", "padded"]
 
 _POSITIONS = 8192
 """Rows times steps of one forward pass of `score`: bounds its memory."""
@@ -37,37 +40,6 @@ _STEPS = 1024
 """Steps of one forward pass where a line or stream is longer."""
 _BLOCK = 1 << 17
 """Tokens whose lines are sorted by length together; results of a block are kept in memory."""
-
-
-class Network(nn.Module, ABC):
-    """What training and inference need from a language model written in torch.
-
-    A state is a tuple of tensors, each with the rows of the batch as its first dimension.
-    """
-
-    softmax: Softmax
-
-    @property
-    def vocab_size(self) -> int:
-        size: int = self.softmax.vocab_size
-        return size
-
-    @property
-    def device(self) -> torch.device:
-        device: torch.device = self.softmax.weight.device
-        return device
-
-    @abstractmethod
-    def initial_state(self, rows: int) -> States:
-        """The state before anything was read."""
-
-    @abstractmethod
-    def forward(self, ids: Tensor, state: States) -> tuple[Tensor, States]:
-        """ids (B, T) int64 to hidden vectors (B, T, D) for `softmax`, and the state after the last id."""
-
-    @abstractmethod
-    def hyperparameters(self) -> dict[str, Any]:
-        """What it takes to build the network again, as JSON."""
 
 
 class TorchState:
@@ -87,9 +59,13 @@ class TorchLanguageModel:
     """A network as a language model."""
 
     def __init__(self, network: Network, policy: ScorePolicy):
-        """policy: what the network was trained for."""
+        """policy: what the network was trained for; what it leaves open of a window is filled in.
+
+        Raises:
+            UsageError: a network of this kind cannot follow it.
+        """
         self.network = network.eval()
-        self.policy = policy
+        self.policy = self._resolved(policy)
 
     @property
     def vocab_size(self) -> int:
@@ -103,22 +79,50 @@ class TorchLanguageModel:
     ) -> Iterator[Floats]:
         """See protocols.LanguageModel.
 
-        Lines are scored side by side, sorted by length within blocks. A stream is one history and is read
-        from end to end, so it is slower: exact, but a row of one.
+        Lines, or windows, are scored side by side, sorted by length within blocks. To a network that carries
+        its state a stream is one history and is read from end to end, so it is slower: exact, but a row of one.
         """
-        policy = self.policy if policy is None else policy
-        self._check(lines, contexts, policy)
+        policy = self.policy if policy is None else self._resolved(policy)
+        self._check(lines, contexts)
+        if policy.window is not None:
+            return self._score_windows(lines, policy)
         return self._score_stream(lines, policy) if policy.unit == "stream" else self._score_lines(lines, policy)
 
-    def _check(self, lines: Encoded | None, contexts: Encoded | None, policy: ScorePolicy | None = None) -> None:
+    def _resolved(self, policy: ScorePolicy) -> ScorePolicy:
+        """With the window and the stride that are meant where none are named."""
+        longest = self.network.window
+        if longest is None:
+            if policy.window is not None or policy.stride is not None:
+                raise UsageError(
+                    f"the score policy is `{policy}`, but this model carries its state and always sees all that "
+                    "came before: leave out window and stride."
+                )
+            return policy
+        window = longest if policy.window is None else policy.window
+        if not 1 <= window <= longest:
+            raise UsageError(
+                f"the score policy is `{policy}`, but this model sees at most {longest} tokens at once: choose a "
+                f"window from 1 to {longest}."
+            )
+        stride = max(1, window // 2) if policy.stride is None else policy.stride
+        if not 1 <= stride <= window:
+            raise UsageError(
+                f"the score policy is `{policy}`, but a window of {window} tokens cannot score {stride} new ones: "
+                f"choose a stride from 1 to {window}."
+            )
+        return replace(policy, window=window, stride=stride)
+
+    @property
+    def _window(self) -> tuple[int, int]:
+        """Window and stride of a model that has them."""
+        assert self.policy.window is not None
+        assert self.policy.stride is not None
+        return self.policy.window, self.policy.stride
+
+    def _check(self, lines: Encoded | None, contexts: Encoded | None) -> None:
         if contexts is not None:
             raise UsageError(
                 "contexts were given to a model of one text; only sequence-to-sequence models take a source line."
-            )
-        if policy is not None and (policy.window is not None or policy.stride is not None):
-            raise UsageError(
-                f"the score policy is `{policy}`, but a recurrent model carries its state and always sees all that "
-                "came before: leave out window and stride."
             )
         if lines is not None and lines.vocab_size != self.vocab_size:
             raise UsageError(
@@ -159,6 +163,21 @@ class TorchLanguageModel:
                 values, state = self._forward(inputs[None, part], targets[None, part], state)
                 yield values if policy.line_end else values[targets[part] != EOS]
 
+    def _score_windows(self, lines: Encoded, policy: ScorePolicy) -> Iterator[Floats]:
+        assert policy.window is not None
+        assert policy.stride is not None
+        for piece in pieces(_blocks(lines), policy.unit, policy.window, policy.stride):
+            values = self._score_piece(piece)
+            yield values if policy.line_end else values[piece.targets != EOS]
+
+    def _score_piece(self, piece: Piece) -> Floats:
+        flat = np.empty(len(piece.targets), np.float32)
+        for rows in _side_by_side(piece.lengths):
+            inputs, targets, places = piece.rows(rows)
+            values, _ = self._forward(inputs, targets, self.network.initial_state(len(rows)))
+            flat[places[targets >= 0]] = values
+        return flat
+
     @torch.inference_mode()
     def _initial_state(self, rows: int) -> States:
         state: States = self.network.initial_state(rows)
@@ -183,6 +202,9 @@ class TorchLanguageModel:
         """See protocols.LanguageModel."""
         self._check(prefixes, contexts)
         prefixes = prefixes if prefixes is not None else Encoded.from_lines([[]], self.vocab_size)
+        if isinstance(self.network, WindowedNetwork):
+            last, tensors = begun(self.network, prefixes, *self._window)
+            return self.network.softmax.log_probabilities(last).cpu().numpy(), TorchState(tensors)
         # Prefixes of one length at a time: a padded row would go on changing its state.
         lengths = np.diff(prefixes.offsets)
         order: list[Ints] = []
@@ -212,8 +234,12 @@ class TorchLanguageModel:
         ids = np.asarray(last)
         if ids.ndim != 1 or (ids.size and not 0 <= ids.min() <= ids.max() < self.vocab_size):
             raise UsageError(f"step() wants an id below {self.vocab_size} for each history, got {ids!r:.60}.")
-        hidden, tensors = self.network(self._tensor(ids)[:, None], state.tensors)
-        return self.network.softmax.log_probabilities(hidden[:, 0]).cpu().numpy(), TorchState(tensors)
+        inputs, tensors = self._tensor(ids)[:, None], state.tensors
+        if isinstance(self.network, WindowedNetwork):
+            hidden, tensors = continued(self.network, inputs, tensors, *self._window)
+        else:
+            hidden, tensors = self.network(inputs, tensors)
+        return self.network.softmax.log_probabilities(hidden[:, -1]).cpu().numpy(), TorchState(tensors)
 
     # ------------------------------------------------------------------ description and files
 
@@ -223,7 +249,8 @@ class TorchLanguageModel:
 
     def save(self, out: Writer) -> None:
         """network.json, from which the network is built again, and weights.safetensors."""
-        out.json("network.json", {"network": self.network.hyperparameters(), "unit": self.policy.unit})
+        policy = {"unit": self.policy.unit, "window": self.policy.window, "stride": self.policy.stride}
+        out.json("network.json", {"network": self.network.hyperparameters(), "policy": policy})
         weights = self.network.state_dict()
         out.tensors("weights.safetensors", {name: t.detach().cpu().numpy() for name, t in weights.items()})
 
@@ -237,15 +264,15 @@ class TorchLanguageModel:
         saved = reader.json("network.json")
         try:
             network = build(**saved["network"])
-            policy = ScorePolicy(unit=saved["unit"])
+            policy = ScorePolicy(**saved["policy"])
             weights = {name: torch.from_numpy(array) for name, array in reader.tensors("weights.safetensors").items()}
             network.load_state_dict(weights)
+            return cls(network.to(best_device()), policy)
         except (KeyError, TypeError, RuntimeError, UsageError) as error:
             raise ModelError(
                 f"{reader.directory}: network.json and weights.safetensors do not make a network "
                 f"({' '.join(str(error).split())}). Copy the model again or train it again."
             ) from error
-        return cls(network.to(best_device()), policy)
 
 
 def _blocks(lines: Encoded) -> Iterator[Encoded]:

@@ -8,6 +8,9 @@ Training needs the loss and three gradients, and all of them follow from P - one
 computed at once, in chunks of rows, in the forward pass; backward only scales them. Where the processor
 multiplies bfloat16 in hardware, the products of training are done in it (5 times as fast as float32 and
 plain autograd at V = 20 000; relative error of the gradient 0.003). What a trained model says is float32.
+
+Label smoothing (Szegedy et al. 2016) needs no other pass: the uniform part of the target is the same for all
+rows, so its share of the gradients is made of sum_v w_v and of sum_n h_n.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from torch.nn import functional as F
 
 from textdl.encoded import BOS
 from textdl.layers.device import fast_bfloat16
+from textdl.layers.embedding import begin_with
+from textdl.layers.output import OutputLayer
 
 _TRAINING_ELEMENTS = 3 << 23
 """Logits in memory at once while training: 48 MB in bfloat16."""
@@ -32,30 +37,37 @@ _ROWS = 64
 """Rows of a product are a multiple of this while training."""
 
 
-class Softmax(nn.Module):
-    """Hidden vectors (N, D) to log-probabilities over V ids. `weight` may be looked up as the embedding too."""
+class Softmax(OutputLayer):
+    """See OutputLayer. `weight` (V, D) may be looked up as the embedding too."""
 
     def __init__(self, vocab_size: int, size: int):
         super().__init__()
         self.vocab_size = vocab_size
         self.weight = nn.Parameter(torch.zeros(vocab_size, size))
         self.bias = nn.Parameter(torch.zeros(vocab_size))
-        self._scratch: Tensor | None = None
+        self._scratch = Scratch()
 
     def initialise(self, generator: torch.Generator, counts: Tensor | None = None) -> None:
-        """Small random weights; counts (V,): biases that give the frequencies of the ids as first guess."""
+        """See OutputLayer."""
         with torch.no_grad():
             self.weight.normal_(0.0, 1.0 / math.sqrt(self.weight.shape[1]), generator=generator)
             if counts is not None:
-                smoothed = counts.double() + 0.5
-                self.bias.copy_((smoothed / smoothed.sum()).log())
+                self.bias.copy_(log_frequencies(counts))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """See OutputLayer."""
+        return F.embedding(ids, self.weight)
+
+    def begin_with(self, vectors: Tensor) -> None:
+        """See OutputLayer."""
+        begin_with(self.weight, vectors)
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
-        """(N, D) to (N, V), float32."""
+        """See OutputLayer."""
         return F.log_softmax(self._logits(hidden), dim=1)
 
     def pick(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """(N,) log-probability of each target, float32, in chunks of bounded memory. No gradient."""
+        """See OutputLayer."""
         rows = max(1, _SCORING_ELEMENTS // self.vocab_size)
         parts = []
         for h, t in zip(hidden.split(rows), targets.split(rows), strict=True):
@@ -63,19 +75,16 @@ class Softmax(nn.Module):
             parts.append(logits.gather(1, t[:, None])[:, 0] - logits.logsumexp(dim=1))
         return torch.cat(parts) if parts else hidden.new_zeros(0)
 
-    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum of the nats of the targets (N,): a scalar with gradients to hidden, weight and bias."""
-        dtype = torch.bfloat16 if fast_bfloat16(hidden.device) else torch.float32
-        rows = min(-(-len(targets) // _ROWS), max(1, _TRAINING_ELEMENTS // self.vocab_size // _ROWS)) * _ROWS
-        if self._scratch is None or len(self._scratch) < rows or self._scratch.dtype != dtype:
-            # Kept between steps: to hand so much memory back and ask for it anew costs a fifth of the step.
-            self._scratch = torch.empty(rows, self.vocab_size, dtype=dtype, device=hidden.device)
-        result: Tensor = _SoftmaxLoss.apply(hidden, self.weight, self.bias, targets, self._scratch)
-        return result
+    def loss(self, hidden: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """See OutputLayer."""
+        loss, self.nats = fused_loss(
+            hidden, self.weight, self.bias, targets, self._scratch, label_smoothing, barred=BOS
+        )  # fmt: skip
+        return loss
 
     def release(self) -> None:
-        """Give back the memory kept between training steps."""
-        self._scratch = None
+        """See OutputLayer."""
+        self._scratch.release()
 
     def _logits(self, hidden: Tensor) -> Tensor:
         logits = F.linear(hidden, self.weight, self.bias)
@@ -83,11 +92,58 @@ class Softmax(nn.Module):
         return logits
 
 
-class _SoftmaxLoss(torch.autograd.Function):
+def log_frequencies(counts: Tensor) -> Tensor:
+    """Of ids that were counted, as if each had been seen half a time more."""
+    smoothed = counts.double() + 0.5
+    return (smoothed / smoothed.sum()).log()
+
+
+class Scratch:
+    """Memory for a chunk of logits, kept between steps: to hand so much back and ask for it anew costs a fifth of them."""
+
+    def __init__(self) -> None:
+        self.memory: Tensor | None = None
+
+    def matrix(self, rows: int, columns: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """As many of the rows as may be in memory at once, a multiple of _ROWS; of any content."""
+        rows = min(max(1, -(-rows // _ROWS)), max(1, _TRAINING_ELEMENTS // columns // _ROWS)) * _ROWS
+        kept = self.memory
+        if kept is None or kept.numel() < rows * columns or kept.dtype != dtype or kept.device != device:
+            kept = self.memory = torch.empty(rows * columns, dtype=dtype, device=device)
+        return kept[: rows * columns].view(rows, columns)
+
+    def release(self) -> None:
+        """Give it back."""
+        self.memory = None
+
+
+def fused_loss(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, scratch: Scratch, label_smoothing: float = 0.0,
+    *, barred: int | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Cross-entropy of softmax(hidden weight^T + bias), summed over the rows, and the nats of the targets alone.
+
+    Args:
+        hidden: (N, D).
+        weight: (V, D).
+        bias: (V,).
+        targets: (N,).
+        barred: the id whose probability is 0.
+    """
+    dtype = torch.bfloat16 if fast_bfloat16(hidden.device) else torch.float32
+    memory = scratch.matrix(len(targets), len(weight), dtype, hidden.device)
+    loss, nats = _FusedLoss.apply(hidden, weight, bias, targets, memory, label_smoothing, barred)
+    return loss, nats
+
+
+class _FusedLoss(torch.autograd.Function):
     """Cross-entropy of a linear layer; forward computes the gradients, backward scales them."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, scratch: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, scratch: Tensor, smoothing: float,
+        barred: int | None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         dtype, size = scratch.dtype, len(scratch)
         low_weight, low_bias = weight.detach().to(dtype), bias.detach().to(dtype)
         nats = torch.zeros((), dtype=torch.float32, device=hidden.device)
@@ -101,22 +157,50 @@ class _SoftmaxLoss(torch.autograd.Function):
             h = torch.zeros(len(p), hidden.shape[1], dtype=dtype, device=hidden.device)
             h[: len(t)] = hidden.detach()[first : first + size]
             torch.addmm(low_bias, h, low_weight.T, out=p)
-            p[:, BOS] = -math.inf
+            if barred is not None:
+                p[:, barred] = -math.inf
             torch.softmax(p, 1, out=p)
             p[len(t) :] = 0.0
             place = (torch.arange(len(t), device=p.device), t)  # scatter_ takes 30 ms for what these take none
             chosen = p[place]
             nats -= chosen.float().clamp_min(1e-38).log().sum()
-            p[place] = chosen - 1.0
+            p[place] = chosen - (1.0 - smoothing)
             hidden_gradient[first : first + size] = torch.mm(p, low_weight)[: len(t)]
             part = p.T @ h
             weight_gradient = part.float() if weight_gradient is None else weight_gradient.add_(part)
             bias_gradient += p.sum(0)
+        weight_gradient = torch.zeros_like(weight) if weight_gradient is None else weight_gradient
+        loss = nats
+        if smoothing > 0.0:
+            gradients = (hidden_gradient, weight_gradient, bias_gradient)
+            loss = _smoothed(hidden, weight, bias, targets, nats, smoothing, barred, *gradients)
         ctx.save_for_backward(hidden_gradient, weight_gradient, bias_gradient)
-        return nats
+        ctx.mark_non_differentiable(nats)
+        return loss.clone(), nats
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias = ctx.saved_tensors
-        return hidden * gradient, weight * gradient, bias * gradient, None, None
+        return hidden * gradient, weight * gradient, bias * gradient, None, None, None, None
+
+
+def _smoothed(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, nats: Tensor, smoothing: float, barred: int | None,
+    hidden_gradient: Tensor, weight_gradient: Tensor, bias_gradient: Tensor,
+) -> Tensor:  # fmt: skip
+    """The loss with the uniform part of the targets; takes that part off the gradients.
+
+    sum_v log p_v = sum_v logit_v - V log Z, and log Z = logit_target - log p_target.
+    """
+    spread = torch.full_like(bias, smoothing / (len(bias) - (barred is not None)))  # e / V: uniform's share of an id
+    if barred is not None:
+        spread[barred] = 0.0
+    weight_sum, bias_sum, hidden_sum = spread @ weight, spread @ bias, hidden.sum(0)
+    hidden_gradient -= weight_sum
+    weight_gradient.addr_(spread, hidden_sum, alpha=-1.0)
+    bias_gradient -= spread * len(targets)
+    target_logits = (hidden * F.embedding(targets, weight)).sum() + F.embedding(targets, bias[:, None]).sum()
+    log_z = target_logits + nats
+    logits = hidden_sum @ weight_sum + bias_sum * len(targets)
+    return (1.0 - smoothing) * nats + smoothing * log_z - logits

@@ -1,52 +1,55 @@
-"""Recurrent language models (Mikolov et al. 2010; with LSTM: Sundermeyer, Schlueter and Ney 2012).
+"""Recurrent language models (Elman 1990; Mikolov et al. 2010; with LSTM: Sundermeyer, Schlueter and Ney 2012).
 
     e_t = E w_t                      embedding of the token before; for the first of a line, of </s>
     h_t = cell(e_t, h_{t-1})         one or more layers
     P(w_{t+1}) = softmax(E P h_t + b)
 
 With `tied`, input and output share the one matrix E, and P is a matrix of its own (Press and Wolf 2017; Inan et
-al. 2017). Without P the cell must speak the language of its input: by character that cost 0.07 nats. Dropout is locked over time (Gal and Ghahramani
-2016) on embeddings, between layers and on outputs. The bias b begins as the logarithm of the frequencies, so
-training starts from the unigram model.
+al. 2017). Without P the cell must speak the language of its input: by character that cost 0.07 nats. The bias b
+begins as the logarithm of the frequencies, so training starts from the unigram model.
 
-Sizes left open follow the size of the corpus, dropout and passes the time there is; what was chosen is in
-Run.figures. Left out: dropped recurrent weights, averaged SGD and activation penalties (Merity et al. 2018),
-which need hundreds of epochs.
+Dropout is locked over time (Gal and Ghahramani 2016) on embeddings, between layers and on outputs; of whole types
+and of recurrent weights (Merity et al. 2018) it is there and off. Layer normalisation (Ba et al. 2016) stands before each
+layer, not at each gate, so that the kernels of the cells stay as they are.
+
+Sizes left open follow the corpus and the time there is, see family.py. Left out: averaged SGD and activation penalties (Merity et al. 2018), which need hundreds of epochs.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textdl.encoded import Encoded
-from textdl.errors import CorpusError, UsageError
-from textdl.layers.device import best_device
-from textdl.layers.dropout import LockedDropout
+from textdl.errors import UsageError
+from textdl.layers.adaptive_softmax import output_layer
+from textdl.layers.dropout import EmbeddingDropout, LockedDropout, WeightDropout
+from textdl.layers.embedding import begin_with
 from textdl.layers.language_model import Network, States, TorchLanguageModel
-from textdl.layers.recurrent import CELLS
+from textdl.layers.recurrent import CELLS, Jordan
+from textdl.layers.recurrent.jordan import Output
 from textdl.layers.softmax import Softmax
-from textdl.protocols import Run, ScorePolicy, TrainingData
+from textdl.neural.family import Rung, TrainingConfig, characters, check_choice, check_shares, train_network
+from textdl.protocols import Floats, Run, TrainingData
 from textdl.storage import Reader
-from textdl.training.batching import TextCut, TrainingBatches
-from textdl.training.loop import Settings, Trainer
-from textdl.training.objective import Validation
 
 
 @dataclass(frozen=True)
-class Config:
-    """Options of `textdl train rnn`. None: chosen by the size of the corpus and written to the card."""
+class Config(TrainingConfig):
+    """Options of `textdl train rnn`."""
+
+    FAMILY = "rnn"
+    COUNTS = ("embedding_size", "hidden_size", "layers", "bptt")
 
     cell: str = "lstm"
-    """The recurrent cell: lstm."""
-    context: Literal["line", "stream"] = "line"
-    """`line`: lines are independent, the state is reset; `stream`: one text, the state is carried over lines."""
+    """The recurrent cell: lstm, gru, elman, elman-relu or jordan."""
     embedding_size: int | None = None
     """Features of a token."""
     hidden_size: int | None = None
@@ -55,110 +58,119 @@ class Config:
     """Cells on top of each other."""
     tied: bool = True
     """One matrix for input and output, with a projection before the output."""
-    dropout: float | None = None
-    """Probability of dropping a feature; None: by the number of passes over the data."""
+    layer_norm: bool = False
+    """Whether what goes into each layer is normalised."""
+    residual: bool = False
+    """Whether each layer adds to what it is given."""
+    cutoffs: tuple[int, ...] = ()
+    """The first id of each cluster of an adaptive softmax; none: the full one."""
     bptt: int | None = None
     """Steps through which gradients flow. Longer lines are read in parts."""
-    batch_size: int = 32
-    """Rows side by side; lines of ordinary length side by side where lines are independent."""
-    learning_rate: float | None = None
-    """The highest rate of the schedule."""
-    warmup: float = 0.03
-    """Share of training during which the rate rises."""
-    weight_decay: float = 0.1
-    """AdamW's, on matrices."""
-    clip: float = 1.0
-    """The gradient is scaled down to this norm."""
-    epochs: float | None = None
-    """Passes over the data, where no --budget says how long."""
-    patience: int = 5
-    """Validations without improvement after which training stops."""
-    unk_rate: float = 0.25
-    """Share of the tokens of types seen once that are read as <unk>, drawn anew in each epoch."""
+    embedding_dropout: float = 0.0
+    """Probability of dropping a type from a batch."""
+    weight_dropout: float = 0.0
+    """Probability of dropping a recurrent weight from a batch."""
 
     def __post_init__(self) -> None:
-        if self.cell not in CELLS:
-            raise UsageError(f"--cell {self.cell}: there is no such cell. Choose one of: {', '.join(CELLS)}.")
-        if self.context not in ("line", "stream"):
-            raise UsageError(f"--context {self.context}: expected line or stream.")
-        for name in ("embedding_size", "hidden_size", "layers", "bptt", "batch_size", "patience"):
-            value = getattr(self, name)
-            if value is not None and (value < 1 or int(value) != value):
-                raise UsageError(f"{_option(name)} {value}: expected a whole number of at least 1.")
-        for name in ("learning_rate", "clip", "epochs"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"{_option(name)} {value}: expected a number above 0.")
-        for name in ("dropout", "warmup", "unk_rate"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise UsageError(f"{_option(name)} {value}: expected at least 0 and below 1.")
-        if not 0 <= self.weight_decay < math.inf:
-            raise UsageError(f"--weight-decay {self.weight_decay}: expected 0 or more.")
+        super().__post_init__()
+        check_choice("cell", self.cell, tuple(CELLS))
+        check_shares(self, "embedding_dropout", "weight_dropout")
 
+    def ladder(self, vocab_size: int) -> Sequence[Rung]:
+        """See TrainingConfig."""
+        # With many types, nearly all time and memory of a step go into matrices of V by the embedding size.
+        wide = 128 if characters(vocab_size) or vocab_size > 40_000 else 256
+        return (
+            Rung(0, 0, {"embedding_size": 128, "hidden_size": 192}),
+            Rung(100_000, 0, {"embedding_size": wide, "hidden_size": 384}),
+        )
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    def steps(self, sizes: Mapping[str, int], vocab_size: int) -> int:
+        """See TrainingConfig."""
+        return self.bptt or (128 if self.context == "line" else 64 if characters(vocab_size) else 35)
 
+    def adamw_rate(self, sizes: Mapping[str, int], vocab_size: int) -> float:
+        """See TrainingConfig."""
+        return 8e-3 if characters(vocab_size) else 4e-3
 
-@dataclass(frozen=True)
-class _Chosen:
-    """What a Config left open."""
+    def network(self, vocab_size: int, sizes: Mapping[str, int], generator: torch.Generator) -> Network:
+        """See TrainingConfig."""
+        return RecurrentNetwork(
+            vocab_size=vocab_size, cell=self.cell, layers=self.layers, tied=self.tied, layer_norm=self.layer_norm,
+            residual=self.residual, cutoffs=self.cutoffs, generator=generator,
+            embedding_size=sizes["embedding_size"], hidden_size=sizes["hidden_size"],
+        )  # fmt: skip
 
-    embedding_size: int
-    hidden_size: int
-    bptt: int
-    learning_rate: float
-    epochs: float
-
-
-def _choose(config: Config, tokens: int, vocab_size: int) -> _Chosen:
-    """tokens: predictions in an epoch."""
-    few = vocab_size < 1000  # characters, not words
-    # With many types, nearly all time and memory of a step go into matrices of V by the embedding size.
-    small = few or tokens < 100_000 or vocab_size > 40_000
-    return _Chosen(
-        embedding_size=config.embedding_size or (128 if small else 256),
-        hidden_size=config.hidden_size or (192 if tokens < 100_000 else 384),
-        bptt=config.bptt or (128 if config.context == "line" else 64 if few else 35),
-        learning_rate=config.learning_rate or (8e-3 if few else 4e-3),
-        epochs=config.epochs or min(40.0, max(2.0, round(10e6 / tokens))),
-    )
-
-
-def _dropout(epochs: float) -> float:
-    """The more often the same text is read, the more."""
-    for limit, rate in ((1.5, 0.0), (4.0, 0.1), (10.0, 0.2), (20.0, 0.3)):
-        if epochs <= limit:
-            return rate
-    return 0.4
+    def set_dropout(self, network: Network, rate: float) -> None:
+        """See TrainingConfig."""
+        super().set_dropout(network, rate)
+        network.embedding_dropout.rate = self.embedding_dropout
+        network.weight_dropout.rate = self.weight_dropout
 
 
 class RecurrentNetwork(Network):
-    """Embedding, recurrent layers, softmax."""
+    """Embedding, recurrent layers, output layer."""
 
     def __init__(
         self, *, vocab_size: int, cell: str, embedding_size: int, hidden_size: int, layers: int, tied: bool,
+        layer_norm: bool = False, residual: bool = False, cutoffs: Sequence[int] = (), bidirectional: bool = False,
         generator: torch.Generator | None = None,
     ):  # fmt: skip
-        """generator: where dropout draws from, on the network's device."""
+        """
+        Args:
+            tied: one matrix for input and output.
+            layer_norm: what goes into each layer, and comes out of the last, has mean 0 and variance 1 at each step.
+            residual: each layer adds to what it is given, where the sizes agree.
+            cutoffs: of an adaptive softmax; none: the full one.
+            bidirectional: refused, and why.
+            generator: where dropout draws from, on the network's device.
+
+        Raises:
+            UsageError: an unknown cell, or options that do not go together.
+        """
         super().__init__()
+        if cell not in CELLS:
+            raise UsageError(f"--cell {cell}: there is no such cell. Choose one of: {', '.join(CELLS)}.")
+        if bidirectional:
+            raise UsageError(
+                "a bidirectional network cannot be a left-to-right language model: when it predicts a word it has "
+                "already read that word, from the right. Leave out bidirectional; encoders may have it."
+            )
+        if cell == "jordan" and (layers > 1 or layer_norm or residual or cutoffs):
+            raise UsageError(
+                "--cell jordan: its output is fed back from the one hidden layer through the full softmax, so it takes "
+                "neither --layers above 1 nor layer normalisation, residual connections or an adaptive softmax."
+            )
         generator = generator or torch.Generator()
         self._hyperparameters = {
             "vocab_size": vocab_size, "cell": cell, "embedding_size": embedding_size, "hidden_size": hidden_size,
-            "layers": layers, "tied": tied,
+            "layers": layers, "tied": tied, "layer_norm": layer_norm, "residual": residual, "cutoffs": list(cutoffs),
         }  # fmt: skip
-        self.hidden_size = hidden_size
-        sizes = [embedding_size] + [hidden_size] * layers
-        self.layers = nn.ModuleList(CELLS[cell](a, b) for a, b in pairwise(sizes))
+        self.layer_norm, self.residual = layer_norm, residual
+        self.embedding_size = embedding_size
         self.dropout = LockedDropout(0.0, generator)
+        self.embedding_dropout = EmbeddingDropout(0.0, generator)
+        self.weight_dropout = WeightDropout(0.0, generator)
+        sizes = [embedding_size] + [hidden_size] * layers
+        self.layers = nn.ModuleList(CELLS[cell](a, b, self.weight_dropout) for a, b in pairwise(sizes))
         output_size = embedding_size if tied else hidden_size
         self.projection = nn.Parameter(torch.zeros(output_size, hidden_size)) if tied else None
-        self.softmax = Softmax(vocab_size, output_size)
+        self.softmax = output_layer(vocab_size, output_size, cutoffs)
         self.embedding = None if tied else nn.Parameter(torch.zeros(vocab_size, embedding_size))
 
-    def initialise(self, generator: torch.Generator, counts: Tensor | None = None) -> None:
-        """Random weights. counts (V,): of the ids in the training text."""
+    def initialise(
+        self, generator: torch.Generator, counts: Tensor | None = None, embeddings: Tensor | None = None
+    ) -> None:
+        """Random weights.
+
+        Args:
+            generator: of the random numbers.
+            counts: (V,) of the ids in the training text.
+            embeddings: (V, embedding_size), word vectors to begin with; all 0 where there is none.
+
+        Raises:
+            UsageError: the embeddings do not fit.
+        """
         for layer in self.layers:
             layer.initialise(generator)
         self.softmax.initialise(generator, counts)
@@ -166,72 +178,52 @@ class RecurrentNetwork(Network):
             for matrix in (self.embedding, self.projection):
                 if matrix is not None:
                     matrix.normal_(0.0, 1.0 / math.sqrt(matrix.shape[1]), generator=generator)
+        if embeddings is not None:
+            if self.embedding is None:
+                self.softmax.begin_with(embeddings)
+            else:
+                begin_with(self.embedding, embeddings)
 
     def initial_state(self, rows: int) -> States:
-        tensors = sum(layer.tensors for layer in self.layers)
-        return tuple(torch.zeros(rows, self.hidden_size, device=self.device) for _ in range(tensors))
+        return tuple(tensor for layer in self.layers for tensor in layer.initial_state(rows))
 
     def forward(self, ids: Tensor, state: States) -> tuple[Tensor, States]:
-        matrix = self.softmax.weight if self.embedding is None else self.embedding
         # A row of the matrix has norm 1 at the start, which suits the softmax; a cell wants features of variance 1.
-        x = self.dropout(F.embedding(ids, matrix) * math.sqrt(matrix.shape[1]))
+        x = self.softmax.embed(ids) if self.embedding is None else F.embedding(ids, self.embedding)
+        x = self.embedding_dropout(x * math.sqrt(self.embedding_size), ids, self.vocab_size)
+        x = self.dropout(x)
         after: list[Tensor] = []
         for layer in self.layers:
             before = state[len(after) : len(after) + layer.tensors]
-            x, new = layer(x, before)
-            x = self.dropout(x)
+            into = self._normalised(x)
+            y, new = layer(into, before, self._output()) if isinstance(layer, Jordan) else layer(into, before)
+            y = self.dropout(y)
+            x = x + y if self.residual and x.shape == y.shape else y
             after.extend(new)
-        return (x if self.projection is None else x @ self.projection.T), tuple(after)
+        x = self._normalised(x)
+        return (x if self.projection is None else F.linear(x, self.projection)), tuple(after)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """Without gain and bias: the matrix that follows can do what they would."""
+        return F.layer_norm(x, x.shape[-1:]) if self.layer_norm else x
+
+    def _output(self) -> Output:
+        """What a Jordan network feeds back."""
+        assert isinstance(self.softmax, Softmax)
+        weight = self.softmax.weight
+        embedding = weight if self.embedding is None else self.embedding
+        return Output(weight, self.softmax.bias, self.projection, embedding, math.sqrt(self.embedding_size))
 
     def hyperparameters(self) -> dict[str, Any]:
         return dict(self._hyperparameters)
 
 
 def fit(
-    data: TrainingData, config: Config, *, valid: Encoded | None = None, run: Run | None = None
-) -> TorchLanguageModel:
-    """Train a recurrent language model. Same seed and no deadline: same weights on the same machine and threads.
-
-    Raises:
-        CorpusError: there is nothing to train on.
-        TextdlError: the loss became infinite or NaN.
-    """
-    run = run or Run()
-    text = data.epoch(0)
-    tokens = text.tokens + len(text)
-    if tokens == 0:
-        raise CorpusError("training rnn: the corpus has no lines. Give it some text.")
-    chosen = _choose(config, tokens, data.vocab_size)
-    device = best_device()
-    noise = torch.Generator(device).manual_seed(run.seed)
-    network = RecurrentNetwork(
-        vocab_size=data.vocab_size, cell=config.cell, embedding_size=chosen.embedding_size,
-        hidden_size=chosen.hidden_size, layers=config.layers, tied=config.tied, generator=noise,
-    )  # fmt: skip
-    network.initialise(torch.Generator().manual_seed(run.seed), torch.from_numpy(text.counts()))
-    network.to(device)
-
-    cut = TextCut(config.context, chosen.bptt, config.batch_size, text)
-    batches = TrainingBatches(data, cut, config.unk_rate, run)
-    trainer = Trainer(
-        network,
-        batches,
-        Settings(
-            learning_rate=chosen.learning_rate, warmup=config.warmup, weight_decay=config.weight_decay,
-            clip=config.clip, epochs=chosen.epochs, patience=config.patience,
-        ),
-        run,
-        epoch_tokens=tokens,
-        generator=noise,
-        validation=Validation(network, valid, cut) if valid is not None and len(valid) > 0 else None,
-    )  # fmt: skip
-    plan = trainer.plan()
-    network.dropout.rate = _dropout(plan.epochs) if config.dropout is None else config.dropout
-    run.figures["config"] = {
-        **asdict(config), **asdict(chosen), "dropout": network.dropout.rate, "epochs": plan.epochs
-    }  # fmt: skip
-    trainer.train(plan)
-    return TorchLanguageModel(network, ScorePolicy(unit=config.context))
+    data: TrainingData, config: Config, *, valid: Encoded | None = None, run: Run | None = None,
+    embeddings: Floats | None = None,
+) -> TorchLanguageModel:  # fmt: skip
+    """Train it; see family.train_network."""
+    return train_network(data, config, valid=valid, run=run, embeddings=embeddings)
 
 
 def load(reader: Reader) -> TorchLanguageModel:

@@ -14,6 +14,7 @@ Every network is fed </s> before the first token; see layers/language_model.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -49,6 +50,10 @@ class Batch:
     def tokens(self) -> int:
         """How many are predicted."""
         return int(np.count_nonzero(self.targets >= 0))
+
+    def part(self, rows: slice) -> Batch:
+        """Some of the rows."""
+        return replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
 
 
 def stream_batches(text: Encoded, rows: int, steps: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
@@ -140,6 +145,12 @@ class TrainingBatches:
         else:
             run.note(f"<unk> is learnt from {unk_rate:.0%} of the {rare.sum():,} words seen once, drawn in each epoch.")
             self._rare = rare
+
+    def through(self, cut: TextCut) -> TrainingBatches:
+        """The same text in batches of another form."""
+        other = copy(self)
+        other._cut = cut
+        return other
 
     def __call__(self, epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng((self._seed, epoch))
