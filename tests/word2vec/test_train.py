@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -394,3 +395,13 @@ def test_save_and_load(tmp_path):
     assert loaded.similar("a0", 3) == model.similar("a0", 3)
     assert word2vec.held_out_loss(loaded, text) == word2vec.held_out_loss(model, text)
     assert loaded.describe() == {"size": 23 * 8, "words": 20, "dim": 8, "model": "skip-gram, 5 noise words, window 3"}
+
+
+def test_a_last_epoch_without_a_pair_is_no_error():
+    text = Encoded.from_lines([[3, 4, 5, 3]] * 20, 6)
+    config = Config(dim=8, epochs=5, workers=1)
+    runs = [Run(seed=seed) for seed in range(1, 8)]
+    for run in runs:
+        with contextlib.suppress(CorpusError):  # no epoch has a pair
+            word2vec.fit(text, config, run=run)
+    assert any(run.curve and run.curve[-1]["loss"] is None for run in runs)

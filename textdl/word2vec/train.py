@@ -171,7 +171,7 @@ class _Training:
                     f"The vectors are those of epoch {self._best_epoch:,} of {self._epoch:,}, "
                     f"which had the lowest loss on held-out text, {self._best_loss:.4f}."
                 )
-        if "loss" in run.figures:
+        if run.figures.get("loss") is not None:
             held_out = f", {run.figures['valid_loss']:.4f} on held-out text" if "valid_loss" in run.figures else ""
             run.note(
                 f"Loss: {run.figures['loss']:.4f} nats a prediction{held_out}. It compares epochs of this training; "
