@@ -72,13 +72,19 @@ def test_there_and_back(tmp_path_factory, text, tokenizer):
         np.testing.assert_allclose([token.closed for token in new], [token.closed for token in old], atol=3e-6)
 
 
+def test_a_damaged_gz_says_how_far_it_was_read(tmp_path):
+    (tmp_path / "m.gz").write_bytes(gzip.compress(TINY.read_bytes())[:-30])
+    with pytest.raises(ModelError, match="after line 59: the compressed data is damaged"):
+        import_model(tmp_path / "m.gz")
+
+
 def test_words_that_only_look_like_the_written_form_stand_for_themselves(tmp_path):
     text = TINY.read_text("utf-8")
     for word in ("\u2581mat", "m\\at", "\\u0041mat", "m\u3000at"):  # SentencePiece's space; not as `escape` writes them
         (tmp_path / "m.arpa").write_text(text.replace("mat", word), "utf-8")
         assert word in import_model(tmp_path / "m.arpa").vocab
-    (tmp_path / "m.arpa").write_text(text.replace("mat", "m\\u3000at"), "utf-8")
-    assert "m\u3000at" in import_model(tmp_path / "m.arpa").vocab
+    (tmp_path / "m.arpa").write_text(text.replace("mat", "m\\u0085at"), "utf-8")
+    assert "m\x85at" in import_model(tmp_path / "m.arpa").vocab
 
 
 @pytest.mark.parametrize(

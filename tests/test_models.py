@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 import textdl
+from textdl import models
 from textdl.bundle import FAMILIES, Model
 from textdl.corpus import open_corpus
 from textdl.corpus.sentences import split_sentences
 from textdl.errors import CorpusError, ModelError, NotComparableError, TextTypeError, UnknownWordError, UsageError
+from textdl.evaluation.perplexity import Result
 from textdl.protocols import Run
 from textdl.storage import Reader
 
@@ -109,6 +111,29 @@ def test_text_seen_in_training_is_noticed(english: list[str], trained: dict[tupl
     assert textdl.evaluate(trained["ngram", "en"], english[:5])[0].leaked == 5
 
 
+def test_sampling_takes_the_numbers_of_numpy_and_refuses_what_is_none(english: list[str]) -> None:
+    model = textdl.train("ngram", english, order=3)
+    numbers = {"n": np.int64(2), "max_tokens": np.int32(5), "top_k": np.int64(9), "seed": np.uint8(4)}
+    shares = {"temperature": np.float32(0.5), "top_p": np.float64(0.75)}
+    assert textdl.sample(model, **numbers, **shares) == textdl.sample(
+        model, n=2, max_tokens=5, top_k=9, seed=4, temperature=0.5, top_p=0.75
+    )
+    for name, value in (("n", 2.0), ("n", True), ("max_tokens", "5"), ("seed", None), ("top_k", np.float64(2))):
+        with pytest.raises(UsageError, match=f"{name} .*: expected a whole number"):
+            textdl.sample(model, **{name: value})
+    for name, value in (("temperature", "1"), ("temperature", False), ("top_p", True), ("temperature", None)):
+        with pytest.raises(UsageError, match=f"{name} .*: expected a number"):
+            textdl.sample(model, **{name: value})
+
+
+def test_samples_come_as_groups_are_finished(english: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = textdl.train("ngram", english, order=3)
+    expected = textdl.sample(model, n=5, max_tokens=6)
+    monkeypatch.setattr("textdl.generation.sampling._CELLS", 2 * model.language_model.vocab_size)
+    assert textdl.sample(model, n=5, max_tokens=6) == expected
+    assert next(models.samples(model, n=10**9, max_tokens=6)) == expected[0]
+
+
 @pytest.mark.parametrize("family", LANGUAGE_MODELS)
 def test_samples_repeat_with_their_seed(family: str, trained: dict[tuple[str, str], Model]) -> None:
     model = trained[family, "en"]
@@ -179,6 +204,10 @@ def test_words_are_added_and_subtracted(trained: dict[tuple[str, str], Model]) -
     odd = model.odd_one_out("北京", "上海", "喜欢")
     assert {word for word, _ in odd} == {"北京", "上海", "喜欢"}
     assert odd == sorted(odd, key=lambda row: row[1])
+    for line in ("北京 -", "北京 - - 上海", "+", "北京 + - 上海"):
+        assert "there is no word behind" in str(model.similar_lines([line])[0])
+    with pytest.raises(UsageError, match=r"min_count 1,000,000 leaves no word: the most frequent was seen \d+ times"):
+        model.similar("北京", among=5, min_count=1_000_000)
     with pytest.raises(UsageError, match="minus takes a list"):
         model.similar("北京", minus="上海")
     with pytest.raises(UsageError, match="cancel out"):
@@ -209,6 +238,14 @@ def test_vectors_to_ask_only(trained: dict[tuple[str, str], Model], tmp_path: Pa
     (tmp_path / "thesis" / "chapter").touch()
     with pytest.raises(UsageError, match="is not a textdl model"):
         model.export_vectors(tmp_path / "thesis")
+
+
+def test_vectors_are_not_written_in_an_unknown_format(trained: dict[tuple[str, str], Model], tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"v\.csv: of no known kind\. Name a file .*\.bin.*\.txt.*, each also with \.gz"
+    ):
+        trained["word2vec", "zh"].export_vectors(tmp_path / "v.csv")
+    assert not list(tmp_path.iterdir())
 
 
 def test_families_are_not_mixed_up(trained: dict[tuple[str, str], Model]) -> None:
@@ -284,6 +321,61 @@ def test_text_that_spells_specials_is_text(tmp_path: Path) -> None:
     assert model.vocab.counts[model.vocab.id("<unk>")] == 2
     assert any("spells <unk> 2 times: that is an ordinary word" in note for note in run.notes)
     assert model.score("a <unk>")[1][1] > model.score("a unheard")[1][1]
+    run = Run()
+    textdl.train("ngram", lines, tokenizer="word", order=2, run=run)
+    (note,) = (note for note in run.notes if "<unk>" in note and "spells" in note)
+    assert "spells <unk> 2 times: that is text like any other, which word cuts into " in note
+    assert any("spells </s> 1 time: that is text like any other" in note for note in run.notes)
+    (tmp_path / "words").write_text("<unk>\na\nb\n")  # as in the Penn Treebank's files: the word stands for others
+    run = Run()
+    model = textdl.train("ngram", lines, tokenizer="whitespace", order=2, vocab=tmp_path / "words", run=run)
+    assert "<unk>" not in model.vocab
+    assert model.vocab.counts[0] == 4  # two <unk>, one <s>, one </s>
+    assert any(
+        "spells <unk> 2 times: that word is not in the vocabulary, so it counts as unknown" in n for n in run.notes
+    )
+
+
+def test_numbers_of_numpy_are_settings(tmp_path: Path) -> None:
+    lines = ["a b a", "b a"]
+    given = {"order": np.int64(2), "prune": np.array([0, 1]), "workers": np.int16(1)}
+    model = textdl.train(
+        "ngram", lines, output=tmp_path / "m", seed=np.int64(3), min_count=np.int32(1), processes=np.int8(1), **given
+    )
+    assert textdl.load(tmp_path / "m").card["config"] == {**model.card["config"], "prune": [0, 1]}
+    assert (model.card["seed"], model.card["config"]["order"]) == (3, 2)
+    model = textdl.train("word2vec", lines, dim=np.int64(4), epochs=1, sample=0, alpha=np.float32(0.5), min_count=1)
+    assert (model.card["config"]["dim"], model.card["config"]["alpha"]) == (4, 0.5)
+    wrong: dict[str, Any]
+    for wrong, said in [
+        ({"order": np.float64(2)}, "--order .*: expected int"),
+        ({"order": np.array(2)}, r"--order array\(2\): expected int"),
+        ({"order": np.bool_(True)}, "--order .*: expected int"),
+        ({"prune": np.array([0, 0.5])}, "--prune .*: expected tuple"),
+        ({"prune": np.array(0)}, "--prune .*: expected a sequence"),
+        ({"seed": True}, "--seed True: expected a whole number"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            textdl.train("ngram", lines, **wrong)
+
+
+def test_a_limited_vocabulary_counts_unknown_words_as_one_more(tmp_path: Path) -> None:
+    """Not as lmplz --limit_vocab_file, which gives <unk> no n-grams of its own (docs/kneser-ney.md)."""
+    (tmp_path / "words").write_text("a\nb\n")
+    lines = ["a x b", "a y b", "b"]
+    model = textdl.train("ngram", lines, tokenizer="whitespace", order=2, vocab=tmp_path / "words")
+    assert model.score("a z")[1][1] > model.score("b z")[1][1]  # `a <unk>` was seen, though z was not
+    same = [line.replace("x", "u").replace("y", "u") for line in lines]
+    other = textdl.train("ngram", same, tokenizer="whitespace", order=2, vocab=tmp_path / "words")
+    assert [t.closed for t in other.score_tokens(["a z"])] == [t.closed for t in model.score_tokens(["a z"])]
+    assert other.model.describe()["ngrams"] == model.model.describe()["ngrams"] == [5, 5]
+
+
+def test_lines_too_short_to_be_told_apart_are_not_looked_for() -> None:
+    model = textdl.train("ngram", ["国破山河在城春草木深感时", "短", "短句"], order=2, tokenizer="char")
+    result = textdl.evaluate(model, ["国破山河在城春草木深感时", "短", "短句", "从来没有见过的一整行文字"])[0]
+    assert (result.leaked, result.leak_checked) == (1, 2)
+    assert Result.from_dict(result.to_dict(), result.text).leak_checked == 2
 
 
 def test_a_vocabulary_may_be_given(texts: Path, tmp_path: Path) -> None:
@@ -570,6 +662,28 @@ def test_resuming_where_nothing_was_stopped_begins(english: list[str], tmp_path:
     assert any("there is no m.training to go on from" in note for note in model.card["notes"])
 
 
+def test_a_finished_model_has_nothing_to_go_on_from(english: list[str], tmp_path: Path) -> None:
+    textdl.train("word2vec", english, output=tmp_path / "m", **SETTINGS["word2vec"])
+    with pytest.raises(UsageError, match=r"is a finished model, and there is no m\.training .* leave out --resume"):
+        textdl.train("word2vec", english, output=tmp_path / "m", resume=True, **SETTINGS["word2vec"])
+
+
+@pytest.mark.parametrize("family", ["ngram", "word2vec", "rnn"])
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a directory in which not even root can write")
+def test_a_place_that_takes_no_files_is_found_before_any_work(family: str) -> None:
+    with pytest.raises(UsageError, match="/proc takes no files"):
+        textdl.train(family, ["a b"], output="/proc/foo")
+
+
+def test_settings_without_effect_are_said(english: list[str]) -> None:
+    run = Run()
+    textdl.train("word2vec", english, run=run, **SETTINGS["word2vec"], cbow_gradient="corrected")
+    assert "--cbow-gradient has no effect with --model skipgram." in run.notes
+    run = Run()
+    textdl.train("word2vec", english, run=run, **SETTINGS["word2vec"])
+    assert not any("no effect" in note for note in run.notes)
+
+
 def test_ctrl_c_leaves_the_checkpoint(english: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textdl.word2vec.train._APART", 0)
 
@@ -660,6 +774,28 @@ def test_training_on_takes_the_words_and_settings_of_its_model(english: list[str
             textdl.train(family, english, **wrong)
     with pytest.raises(CorpusError, match="every type is cut"):
         textdl.train("word2vec", ["zebra yak"], start_from=first)
+
+
+def test_a_damaged_model_is_not_trained_on(english: list[str], tmp_path: Path) -> None:
+    textdl.train("word2vec", english, output=tmp_path / "m", **SETTINGS["word2vec"])
+    for name in ("vectors.npy", "context.npy"):
+        path = tmp_path / "m" / name
+        data = path.read_bytes()
+        for damaged in (data[:-1] + bytes([data[-1] ^ 1]), data[:-4]):
+            path.write_bytes(damaged)
+            with pytest.raises(ModelError, match=rf"{name}.* damaged.*Copy"):
+                textdl.train("word2vec", english, start_from=tmp_path / "m", epochs=1)
+        path.write_bytes(data)
+
+
+def test_a_text_in_another_language_is_said(english: list[str], chinese: list[str], tmp_path: Path) -> None:
+    first = textdl.train("word2vec", english, output=tmp_path / "m", **SETTINGS["word2vec"])
+    for text, warned in ((chinese, True), (english, False)):
+        run = Run()
+        textdl.train("word2vec", text, start_from=first, epochs=1, min_count=1, run=run)
+        said = [note for note in run.notes if "of the tokens of this text are words that it knows" in note]
+        assert bool(said) is warned
+        assert not warned or ("only 0.0%" in said[0] and "its tokenizer, word?" in said[0])
 
 
 def test_a_plan_writes_nothing(english: list[str], tmp_path: Path) -> None:

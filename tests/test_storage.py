@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from textdl.errors import ModelError, UsageError
-from textdl.storage import Reader, Writer, check_output, is_model, saving
+from textdl.storage import Reader, Writer, check_output, check_room, is_model, saving
 
 
 def write(directory: Path, value: int) -> None:
@@ -114,9 +114,26 @@ def test_other_directories_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file"):
         check_output(tmp_path / "file")
-    with pytest.raises(UsageError, match="is not a directory one may write to"):
+    with pytest.raises(UsageError, match="takes no files"):
         check_output(tmp_path / "file" / "m")
     check_output(tmp_path / "new" / "deep")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of the shell")
+def test_room_is_looked_for_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr("shutil.disk_usage", lambda _: (10**9, 9 * 10**8, 10**8))
+    check_room(tmp_path / "new" / "m", 10**8)
+    with pytest.raises(UsageError, match=r"has room for 100 MB, and 200 MB will be written"):
+        check_room(tmp_path / "new" / "m", 10**8, files=2)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: (0, 0, 0))  # a system of files that does not tell
+    check_room(tmp_path, 10**8)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (10**7, resource.RLIM_INFINITY))
+    with pytest.raises(
+        UsageError, match=r"a file of 100\.0 MB will be written, and this shell allows 10\.0 MB.*ulimit -f"
+    ):
+        check_room(tmp_path, 10**8)
 
 
 def test_damage_is_named(tmp_path: Path) -> None:

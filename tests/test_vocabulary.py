@@ -22,7 +22,7 @@ def test_escape_is_undone_and_leaves_nothing_that_breaks_a_format(piece: str) ->
     written = escape(piece)
     assert unescape(written) == piece
     assert written
-    assert not re.search(r"\s", written)
+    assert not re.search(r"[\0\t\n\v\f\r \x85]", written)
     assert written not in (*SPECIALS, "<UNK>", "<pad>")
 
 
@@ -31,6 +31,17 @@ def test_escape_by_hand() -> None:
     assert escape("▁") == "\\u2581"
     assert escape("<s>") == "\\u003cs>"
     assert escape("北京") == "北京"
+    for piece in (
+        "\u3000",
+        "a\u00a0b",
+        "\u200b",
+        "\u2028",
+        "C:\\new",
+        "\\U0041",
+    ):  # KenLM takes them raw, so they are written so
+        assert escape(piece) == piece
+    assert escape("\ufeff\x85") == "\\ufeff\\u0085"
+    assert escape("\\\\u0041") == "\\\\u005cu0041"
     assert escape("\\u2581") == "\\u005cu2581"
 
 

@@ -409,6 +409,11 @@ class Model:
                 vectors, path
             )
             return
+        if suffix and not path.is_dir():
+            raise UsageError(
+                f"{path}: of no known kind. Name a file {', '.join(sorted(formats.SUFFIXES))}, each also with .gz, or a "
+                "directory without a dot in its name."
+            )
         check_output(path)
         rows = np.asarray(model.vectors)
         if float16 and rows.dtype != np.float16:
@@ -478,13 +483,15 @@ def _signed(line: str, vocab: Vocabulary) -> tuple[list[str], list[str]]:
         return [line], []
     plus: list[str] = []
     minus: list[str] = []
-    into = plus
-    for word in _separated(line):
-        if word in _PLUS or word in _MINUS:
-            into = minus if word in _MINUS else plus
-        else:
+    into, sign = plus, ""
+    for word in [*_separated(line), _PLUS[0]]:
+        if word not in _PLUS and word not in _MINUS:
             into.append(word)
-            into = plus
+            into, sign = plus, ""
+        elif sign:
+            raise UsageError(f"{line[:60]!r}: there is no word behind {sign!r}")
+        else:
+            into, sign = minus if word in _MINUS else plus, word
     if not plus and not minus:
         raise UsageError(f"expected words, such as `a` or `a - b + c`, got {line[:60]!r}")
     return plus, minus

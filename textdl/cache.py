@@ -14,7 +14,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from textdl import scratch
 from textdl.errors import CorpusError, UsageError
 from textdl.storage import cache_directory, fsync
 
@@ -69,10 +69,10 @@ def cached(kind: str, key: str, about: str, build: Callable[[Path], None]) -> Pa
             return final
         home.mkdir(parents=True, exist_ok=True)
         _sweep(home)
-        staging = Path(tempfile.mkdtemp(prefix=_mark(), dir=home))
+        staging = Path(tempfile.mkdtemp(prefix=scratch.mark(""), dir=home))
     except (OSError, RuntimeError):  # RuntimeError: there is no home directory
         home, final = None, None
-        staging = Path(tempfile.mkdtemp(prefix="textdl-cache-"))
+        staging = scratch.make("cache")
     try:
         build(staging)
         _seal(staging, about)
@@ -141,7 +141,7 @@ def clear(kinds: set[str] | None = None, *, unused_for: float = 0.0) -> int:
                 shutil.rmtree(entry.path, ignore_errors=True)
                 continue
             for path in entry.path.iterdir():
-                if not _is_being_built(path) and (path.name.startswith(".") or not (path / _CARD).is_file()):
+                if not scratch.alive(path) and (path.name.startswith(".") or not (path / _CARD).is_file()):
                     freed += _size(path)
                     if path.is_dir():
                         shutil.rmtree(path, ignore_errors=True)
@@ -211,33 +211,11 @@ def _make_room(new: Path) -> None:
             total -= entry.bytes
 
 
-def _mark() -> str:
-    """The beginning of a name that says who is building: `.HOST.PID.`"""
-    return f".{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())}.{os.getpid()}."
-
-
 def _sweep(home: Path) -> None:
     """Remove what killed processes left."""
     for path in home.glob(".*"):
-        if path.is_dir() and not _is_being_built(path):
+        if path.is_dir() and not scratch.alive(path):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_being_built(path: Path) -> bool:
-    parts = path.name.split(".")
-    if len(parts) != 4 or parts[0] or not parts[2].isdigit():
-        return False
-    if parts[1] == _mark().split(".")[1] and os.name == "posix":
-        try:
-            os.kill(int(parts[2]), 0)
-        except ProcessLookupError:
-            return False
-        except OSError:
-            return True
-        return True
-    with suppress(OSError):
-        return time.time() - path.stat().st_mtime < 48 * _GRACE  # of another machine
-    return False
 
 
 def _size(path: Path) -> int:

@@ -200,8 +200,9 @@ class Checkpoint:
         return found
 
     def _damaged(self, error: Exception) -> ModelError:
+        what = str(error).partition(". Copy ")[0].replace(": the model is damaged", "").rstrip(".")
         return ModelError(
-            f"the checkpoint {self.name} is damaged and cannot be resumed ({str(error).split(': ')[-1].rstrip('.')}). "
+            f"the checkpoint {self.name} is damaged and cannot be resumed ({what.removeprefix(f'{self.directory}: ')}). "
             "Start anew with --no-resume."
         )
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from textdl import scratch
 from textdl.errors import ModelError
 
 _IN_MEMORY = 1 << 26
@@ -80,7 +80,7 @@ class Encoded:
         """
         if self.tokens <= _IN_MEMORY:
             return Encoded(table[self.ids] if self.tokens else self.ids, self.offsets, vocab_size)
-        directory = Path(tempfile.mkdtemp(prefix="textdl-encoded-"))
+        directory = scratch.make("encoded")
         try:
             with EncodedWriter(directory, vocab_size) as out:
                 for block in self.blocks():

@@ -26,7 +26,7 @@ import textdl
 from textdl import tokenizers
 from textdl.bundle import Model
 from textdl.corpus.reading import opened
-from textdl.errors import ModelError, UsageError
+from textdl.errors import CorpusError, ModelError, UsageError
 from textdl.evaluation.spelling import Speller, rarest
 from textdl.protocols import Run, Tokenizer, WordVectors
 from textdl.storage import check_output
@@ -135,10 +135,15 @@ def _kind(path: Path) -> Kind:
     if not path.is_file():
         what = "is a directory; import takes a file" if path.is_dir() else "no such file. Check the path"
         raise UsageError(f"{path}: {what}.")
-    with opened(path, str(path)) as file:
-        head = b""
-        while len(head) < _HEAD and (data := file.read(_HEAD - len(head))):
-            head += data
+    head = b""
+    try:
+        with opened(path, str(path)) as file:
+            some = getattr(file, "read1", file.read)  # what there is before an error
+            while len(head) < _HEAD and (data := some(_HEAD - len(head))):
+                head += data
+    except CorpusError:
+        if not head:
+            raise  # else whoever reads the file says in which line it is damaged
     for mark, told in NOT_READ.items():
         if head.startswith(mark) or (mark.isascii() and mark in head[:64]):
             raise UsageError(f"{path} is {told.format(path=path, name=path.name)}")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import numbers
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -34,12 +34,16 @@ from textdl.evaluation.compare import compare as compare_results
 from textdl.evaluation.perplexity import Result, measure
 from textdl.evaluation.score import encoded_text
 from textdl.evaluation.text import checked_lines, count_text, leaked_lines
+from textdl.generation.sampling import Token
 from textdl.generation.sampling import sample as sample_ids
 from textdl.generation.transforms import transforms
 from textdl.preparation import Prepared, automatic, prepare
-from textdl.protocols import Floats, Run, ScorePolicy, Tokenizer, WordVectors
+from textdl.protocols import Floats, Ints, Run, ScorePolicy, Tokenizer, WordVectors
 from textdl.storage import Reader, check_output, is_model
 from textdl.vocabulary import SPECIALS, Vocabulary
+
+_FEW_KNOWN = 0.25
+"""Share of tokens that a model to start from should know. Text like its own has 0.6 and more, punctuation counted."""
 
 
 def train(
@@ -211,9 +215,11 @@ def _settle(
         ("max_vocab", max_vocab),
         ("processes", processes),
     ):
-        if value is not None and (not isinstance(value, int) or not 0 <= value < 1 << 63):
+        if value is not None and not (_is_a(numbers.Integral, value) and 0 <= value < 1 << 63):
             raise UsageError(f"{_option(name)} {value!r}: expected a whole number from 0 up")
-    if budget is not None and not (isinstance(budget, int | float) and budget > 0):
+    run.seed, processes = int(run.seed), int(processes)
+    min_count, max_vocab = (None if number is None else int(number) for number in (min_count, max_vocab))
+    if budget is not None and not (_is_a(numbers.Real, budget) and budget > 0):
         raise UsageError(f"--budget {budget!r}: expected a number of seconds above 0")
     began = time.monotonic()
     entry = _family(family)
@@ -234,7 +240,7 @@ def _settle(
     if resume and output is None:
         raise UsageError("--resume goes on from the checkpoint beside the output: give the directory, with -o")
 
-    base = None
+    base, given = None, [name for name, value in config.items() if value is not None]
     if start_from is not None:
         base = _base(start_from, family, tokenizer, max_vocab, vocab, output)
         tokenizer, config = base.tokenizer, module.inherited(base.model, config)
@@ -242,6 +248,8 @@ def _settle(
         keep_punctuation = keep_punctuation or base.card.get("keep_punctuation", False)
     text = open_corpus(corpus, encoding=encoding)
     settings = _config(module.Config, family, config, unit=text.unit)
+    for sentence in settings.without_effect(given) if entry.goes_on else []:
+        run.note(sentence)
     if vocab is not None and (min_count is not None or max_vocab is not None):
         raise UsageError("--vocab says which pieces are known; --min-count and --max-vocab would choose them by count")
     if subword_regularization is not None and not entry.epochs:
@@ -256,6 +264,11 @@ def _settle(
     if entry.epochs and output is not None:
         run.checkpoint = Checkpoint(Path(output), resume)
         if resume and run.checkpoint.written is None:
+            if is_model(Path(output)):
+                raise UsageError(
+                    f"--resume: {output} is a finished model, and there is no {run.checkpoint.name} to go on from. To train "
+                    "it anew in its place, leave out --resume."
+                )
             run.note(f"there is no {run.checkpoint.name} to go on from: training starts from the beginning")
         # The number of threads may change on the way: where they decide, nothing is promised.
         options = {
@@ -290,6 +303,7 @@ def _settle(
         ids = np.array([*range(len(SPECIALS)), *map(prepared.vocab.id, base.vocab.pieces)])
         counts = prepared.vocab.counts.copy()
         counts[: len(SPECIALS)] = 0
+        _check_known(base, ids, prepared, run)
         trained = base.card["figures"].get("epochs_in_all", base.card["config"]["epochs"])
         start = {"start": module.Start(base.model, ids, counts, trained), "vocab": prepared.vocab}
     if run.checkpoint is not None:
@@ -322,6 +336,8 @@ def _base(
             raise UsageError(
                 f"--{name} cannot be given with --from: the tokenizer and the words are those of its model"
             )
+    if not isinstance(start_from, Model):
+        Reader(Path(start_from)).verify()  # all of it is read anyway
     base = _loaded(start_from)
     if base.family != family:
         raise UsageError(f"--from {base.name}: a {FAMILIES[base.family].title}, which {family} cannot start from")
@@ -330,6 +346,17 @@ def _base(
     if output is not None and base.directory is not None and Path(output).resolve() == base.directory.resolve():
         raise UsageError(f"-o {output}: that is the model of --from, which is left as it is. Choose another directory.")
     return base
+
+
+def _check_known(base: Model, ids: Ints, prepared: Prepared, run: Run) -> None:
+    """Say so where a text has few of the words of the model to start from. ids: (V of the model,) in the new vocabulary."""
+    text = prepared.data.epoch(0)
+    share = int(text.counts()[ids[len(SPECIALS) :]].sum()) / max(1, text.tokens)
+    if share < _FEW_KNOWN:
+        run.note(
+            f"--from {base.name}: only {share:.1%} of the tokens of this text are words that it knows. Is the text in "
+            f"another language, or cut in another way than by its tokenizer, {base.tokenizer.spec}?"
+        )
 
 
 def _embeddings(model: Model, vocab: Vocabulary, run: Run) -> Floats:
@@ -416,12 +443,14 @@ def evaluate(
     results: list[Result] = []
     simple: list[Result] = []
     for name, model in zip(_names(loaded), loaded, strict=True):
-        leaked = leaked_lines(lines, model.lines, line_fingerprint) if len(model.lines) else None
+        leaked, checked = None, None
+        if len(model.lines):
+            leaked, checked = leaked_lines(lines, model.lines, line_fingerprint)
         with encoded_text(model.tokenizer, model.vocab, model.speller, lines, run) as encoded:
             results.append(
                 measure(
-                    model.language_model, encoded, counts, policy=policy, name=name, leaked=leaked, run=run,
-                    bytes_on_disk=Reader(model.directory).size() if model.directory else None,
+                    model.language_model, encoded, counts, policy=policy, name=name, leaked=leaked,
+                    leak_checked=checked, run=run, bytes_on_disk=Reader(model.directory).size() if model.directory else None,
                 )
             )  # fmt: skip
             if not simple:
@@ -460,15 +489,14 @@ def sample(
     seed: int = 1,
 ) -> list[str]:
     """n texts drawn from a language model, each with its prompt, up to its line end."""
-    texts = [""] * n
-    for row, text in stream(
-        model, prompt=prompt, n=n, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-    ):
-        texts[row] = text
-    return texts
+    return list(
+        samples(
+            model, prompt=prompt, n=n, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        )
+    )  # fmt: skip
 
 
-def stream(
+def samples(
     model: Model | str | os.PathLike[str],
     *,
     prompt: str = "",
@@ -478,28 +506,68 @@ def stream(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 1,
-) -> Iterator[tuple[int, str]]:
-    """`sample` as it goes: (row, the whole text of the row so far) after every token."""
-    loaded = _loaded(model)
-    pieces = loaded.tokenizer.encode(next(checked_lines([prompt])))
-    rows = [list(pieces) for _ in range(n)]
-    drawn = sample_ids(
-        loaded.language_model,
-        n=n,
-        max_tokens=max_tokens,
-        transforms=transforms(temperature=temperature, top_k=top_k, top_p=top_p),
-        seed=seed,
-        prefixes=loaded.vocab.encode_lines([pieces]),
-    )
-    for row in range(n):
-        yield row, loaded.tokenizer.decode(pieces)
+) -> Iterator[str]:
+    """The texts of `sample` in their order, as groups of them are finished: any number in bounded memory."""
+    loaded, pieces, drawn = _drawn(model, prompt, n, max_tokens, temperature, top_k, top_p, seed)
+    rows: dict[int, list[int]] = {}
+    following = 0
+    for token in drawn:
+        rows.setdefault(token.row, []).append(token.id)
+        while following in rows and (rows[following][-1] == EOS or len(rows[following]) == max_tokens):
+            ids = rows.pop(following)
+            following += 1
+            yield loaded.tokenizer.decode(pieces + [loaded.vocab.piece(i) for i in ids if i != EOS])
+
+
+def stream(
+    model: Model | str | os.PathLike[str],
+    *,
+    prompt: str = "",
+    max_tokens: int = 100,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: int = 1,
+) -> Iterator[str]:
+    """The first text of `sample` as it grows: the prompt, and the whole text so far after every token."""
+    loaded, pieces, drawn = _drawn(model, prompt, 1, max_tokens, temperature, top_k, top_p, seed)
+    yield loaded.tokenizer.decode(pieces)
     for token in drawn:
         if token.id != EOS:
-            rows[token.row].append(loaded.vocab.piece(token.id))
-            yield token.row, loaded.tokenizer.decode(rows[token.row])
+            pieces.append(loaded.vocab.piece(token.id))
+            yield loaded.tokenizer.decode(pieces)
 
 
 # -- inside ----------------------------------------------------------------------------------------
+
+
+def _drawn(
+    model: Model | str | os.PathLike[str], prompt: str, n: int, max_tokens: int, temperature: float,
+    top_k: int | None, top_p: float | None, seed: int,
+) -> tuple[Model, list[str], Iterator[Token]]:  # fmt: skip
+    """The model, the pieces of the prompt, and the tokens that follow it."""
+    for name, value in (("n", n), ("max_tokens", max_tokens), ("top_k", top_k), ("seed", seed)):
+        if (name, value) != ("top_k", None) and not _is_a(numbers.Integral, value):
+            raise UsageError(f"{name} {value!r}: expected a whole number")
+    for name, share in (("temperature", temperature), ("top_p", top_p)):
+        if (name, share) != ("top_p", None) and not _is_a(numbers.Real, share):
+            raise UsageError(f"{name} {share!r}: expected a number")
+    loaded = _loaded(model)
+    pieces = loaded.tokenizer.encode(next(checked_lines([prompt])))
+    drawn = sample_ids(
+        loaded.language_model,
+        n=int(n),
+        max_tokens=int(max_tokens),
+        transforms=transforms(temperature=temperature, top_k=None if top_k is None else int(top_k), top_p=top_p),
+        seed=int(seed),
+        prefixes=loaded.vocab.encode_lines([pieces]),
+    )
+    return loaded, pieces, drawn
+
+
+def _is_a(kind: Any, value: object) -> bool:
+    """Whether a value is such a number, numpy's among them; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _family(name: str) -> Family:
@@ -511,33 +579,34 @@ def _family(name: str) -> Family:
 def _config(cls: Any, family: str, given: Mapping[str, Any], unit: str) -> Any:
     """The family's Config. A family that can read lines or a stream takes what the corpus is."""
     known = {field.name for field in fields(cls)}
-    kinds: dict[Any, Any] = {int: int, float: (int, float), str: str, bool: bool}
+    given = {name: value for name, value in given.items() if value is not None}
     for name, hint in get_type_hints(cls).items():
-        value = given.get(name)
-        if value is None:
+        wanted = [part for part in (get_args(hint) or (hint,)) if part in (bool, int, float, str)]
+        if name not in given or not wanted:
             continue
-        several = get_origin(hint) is tuple
-        wanted = tuple(kinds[part] for part in (get_args(hint) or (hint,)) if part in kinds)
-        if several and not isinstance(value, tuple | list):
+        value, several = given[name], get_origin(hint) is tuple
+        if several and not (isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1)):
             raise UsageError(f"{_option(name)} {value!r}: expected a sequence, such as (0, 0, 1)")
-        for item in value if several else [value]:
-            fits = any(isinstance(item, kind) for kind in wanted) and (bool in wanted or not isinstance(item, bool))
-            if wanted and not fits:
-                raise UsageError(f"{_option(name)} {value!r}: expected {hint if get_args(hint) else hint.__name__}")
-    given = {**given, "context": unit} if "context" in known and given.get("context") is None else given
+        items = [_plain(item, wanted) for item in (value if several else [value])]
+        if None in items:
+            raise UsageError(f"{_option(name)} {value!r}: expected {hint if get_args(hint) else hint.__name__}")
+        given[name] = tuple(items) if several else items[0]
+    if "context" in known:
+        given.setdefault("context", unit)
     if unknown := sorted(set(given) - known):
         raise UsageError(f"{family} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    return cls(**{key: value for key, value in given.items() if value is not None})
+    return cls(**given)
 
 
-def peak_memory() -> dict[str, int]:
-    """Bytes this process has held at most, where the system tells."""
-    try:
-        import resource
-    except ImportError:
-        return {}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024}
+def _plain(value: Any, kinds: Sequence[type]) -> Any:
+    """A setting as one of the kinds, numpy's numbers as Python's, which JSON can hold; None where it is none of them."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value) if bool in kinds else None
+    if int in kinds and isinstance(value, numbers.Integral):
+        return int(value)
+    if float in kinds and isinstance(value, numbers.Real):
+        return float(value)
+    return value if str in kinds and isinstance(value, str) else None
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:

@@ -6,7 +6,7 @@ once to be tokenized; nothing is left out without a count in the ledger or a not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from textdl.errors import CorpusError, UsageError
 from textdl.evaluation.spelling import Speller, rarest
 from textdl.protocols import Run, Tokenizer, TrainingData
 from textdl.tokenizers.parallel import encode_lines
-from textdl.vocabulary import SPECIALS, LeftOut, Vocabulary, read_pieces, select
+from textdl.vocabulary import SPECIALS, LeftOut, Vocabulary, escape, read_pieces, select
 
 HELD_OUT = 0.05
 """Of a corpus, where a family needs held-out text and none is given."""
@@ -103,7 +103,8 @@ def prepare(
                 run.note(f"{valid.name}: {remark}")
         elif hold_out:
             text, valid = _held_out(text, unit, run)
-        lines = line_fingerprints(text)
+        spelled_out = dict.fromkeys(SPECIALS, 0)
+        lines = line_fingerprints(_looked_through(text, spelled_out))
     made = _tokenizer(tokenizer, text, run)
     if vocabulary is not None:
         min_count, max_vocab, keep = 1, None, None
@@ -140,10 +141,7 @@ def prepare(
                 else f"The most frequent occurs {most:,} times: lower --min-count {min_count}."
             )
         )
-    for special in SPECIALS:
-        if special in vocab:
-            times = int(vocab.counts[vocab.id(special)])
-            run.note(f"the text spells {special} {times:,} times: that is an ordinary word here, not the special one")
+    _note_specials(spelled_out, made, vocab, run)
     with run.timing("encoding"):
         watched = vocab.encode_lines(encode_lines(made, valid, processes=processes)) if valid is not None else None
     speller = None
@@ -214,6 +212,38 @@ def _difference(line: str, other: str) -> str:
     at = next((i for i, (a, b) in enumerate(zip(line, other, strict=False)) if a != b), min(len(line), len(other)))
     start = max(0, at - 4)
     return f"{line[start : at + 8]!r} to {other[start : at + 8]!r}"
+
+
+def _looked_through(text: Iterable[str], found: dict[str, int]) -> Iterator[str]:
+    """The lines; on the way it is counted how often they spell what specials are called."""
+    for line in text:
+        if "<" in line:
+            for special in found:
+                found[special] += line.count(special)
+        yield line
+
+
+def _note_specials(found: Mapping[str, int], tokenizer: Tokenizer, vocab: Vocabulary, run: Run) -> None:
+    """Say what becomes of text that spells the name of a special: it is never taken for the special itself."""
+    for special, times in found.items():
+        if not times:
+            continue
+        spells = f"the text spells {special} {times:,} time{'s' * (times > 1)}"
+        if special in vocab:
+            run.note(
+                f"{spells}: that is an ordinary word here, not the special one. Where it stands for rare words, as in "
+                "the Penn Treebank's files, list the known words in a file and give it with --vocab."
+                if special == "<unk>"
+                else f"{spells}: that is an ordinary word here, not the special one"
+            )
+        elif tokenizer.encode(special) == [special]:
+            run.note(f"{spells}: that word is not in the vocabulary, so it counts as unknown, as other such words do")
+        else:
+            run.note(
+                f"{spells}: that is text like any other, which {tokenizer.spec} cuts into "
+                f"{' '.join(map(escape, tokenizer.encode(special)))}"
+                + ("; to have it as one word, use --tokenizer whitespace" if special == "<unk>" else "")
+            )
 
 
 def _fixed(path: Path, tokenizer: Tokenizer) -> list[str]:

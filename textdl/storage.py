@@ -12,10 +12,13 @@ Only JSON, text, .npy and safetensors are written and read. No pickle.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +30,8 @@ from numpy.typing import NDArray
 from textdl.errors import ModelError, UsageError
 
 FORMAT = 1
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""What the system says where there is no room for more."""
 _CONFIG = "config.json"
 _UNFINISHED = ".unfinished"
 
@@ -70,9 +75,47 @@ def check_output(directory: Path) -> None:
         )
     if (directory / _CONFIG).exists():
         _read_config(directory)
-    parent = directory if directory.is_dir() else next(p for p in directory.absolute().parents if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise UsageError(f"{directory} cannot be made: {parent} is not a directory one may write to.")
+    parent = _parent(directory)
+    try:
+        with tempfile.TemporaryFile(dir=parent, buffering=0) as probe:  # permissions do not tell: root has them all
+            probe.write(b"\0")
+    except OSError as error:
+        raise UsageError(
+            f"{directory} cannot be written: {parent} takes no files ({error.strerror}). Choose another place."
+        ) from error
+
+
+def check_room(directory: Path, size: int, *, files: int = 1) -> None:
+    """Refuse, before any work, to write files for which there is no room.
+
+    Args:
+        directory: where they will be; need not exist.
+        size: bytes of each of them.
+
+    Raises:
+        UsageError: the disk has less, or the system forbids files of that size (`ulimit -f`).
+    """
+    parent = _parent(directory)
+    total, _, free = shutil.disk_usage(parent)
+    if total and free < files * size:  # some systems of files do not tell
+        raise UsageError(
+            f"{parent} has room for {free / 1e6:,.0f} MB, and {files * size / 1e6:,.0f} MB will be written. Make room, or "
+            "choose another place."
+        )
+    if sys.platform != "win32":
+        import resource
+
+        most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if most != resource.RLIM_INFINITY and most < size:
+            raise UsageError(
+                f"a file of {size / 1e6:,.1f} MB will be written, and this shell allows {most / 1e6:,.1f} MB. Raise the "
+                "limit: `ulimit -f unlimited`."
+            )
+
+
+def _parent(directory: Path) -> Path:
+    """The directory itself, or the nearest one above it that exists."""
+    return next(path for path in (directory, *directory.absolute().parents) if path.exists())
 
 
 class Writer:
@@ -142,7 +185,7 @@ def saving(directory: Path, config: dict[str, Any]) -> Iterator[Writer]:
         _write_journal(directory, left | old_files)
         out = Writer(directory, int(old["generation"]) + 1 if old else 1)
     except OSError as error:
-        raise ModelError(f"cannot save to {directory}: {error.strerror or error}. Nothing was saved.") from error
+        raise ModelError(f"cannot save to {directory}: {reason(error)}. Nothing was saved. {_advice(error)}") from error
     temporary = directory / f"{_CONFIG}.new"
     try:
         yield out
@@ -160,12 +203,26 @@ def saving(directory: Path, config: dict[str, Any]) -> Iterator[Writer]:
             _write_journal(directory, left)
         if isinstance(error, OSError):
             was = "the model that was there is unchanged" if old else "nothing was saved"
-            raise ModelError(f"cannot save to {directory}: {error.strerror or error}; {was}.") from error
+            raise ModelError(f"cannot save to {directory}: {reason(error)}; {was}. {_advice(error)}") from error
         raise
     os.replace(temporary, directory / _CONFIG)  # from here on the new model exists: nothing of it may be removed
     fsync(directory)
     _remove(directory, (left | old_files) - {entry["file"] for entry in out.files.values()})
     _write_journal(directory, set())
+
+
+def reason(error: OSError) -> str:
+    """Why something could not be written, for a sentence."""
+    if error.errno == errno.EFBIG:
+        return "a file became larger than this process may write (ulimit -f), or than the file system allows"
+    if error.errno is None:  # numpy counts what it could write, and does not say why that was not all
+        return f"the disk is full, or a file became larger than it may ({error})"
+    return error.strerror or str(error)
+
+
+def _advice(error: OSError) -> str:
+    full = error.errno in FULL or error.errno is None
+    return "Make room there, or save to a larger disk." if full else "Save to another directory."
 
 
 def discard(directory: Path) -> None:

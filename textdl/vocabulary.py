@@ -4,9 +4,11 @@ Ids 0, 1 and 2 are <unk>, <s> and </s>. They are found by id only: a text that s
 ordinary id of its own, so no text can forge a special.
 
 `escape` is the one way a piece is written where pieces are separated by white space or lines
-(vocab.txt, ARPA, word2vec text, `tokenizer encode`): a space is written U+2581, a literal U+2581,
-the backslash, other white space and controls as \uXXXX, and the first character of a piece that reads
-like a special as \u003c. Everything else stands for itself.
+(vocab.txt, ARPA, word2vec text, `tokenizer encode`): a space is written U+2581; a literal U+2581, controls
+(all ASCII white space is among them, and U+0085), a byte-order mark, a lone surrogate and a backslash that would
+be read as such a form are written \uXXXX; the first character of a piece that reads like a special is \u003c.
+Everything else stands for itself, also white space beyond ASCII and characters without width: KenLM and others
+separate at ASCII white space only, so they take the raw text and what is written here alike.
 
 vocab.txt holds a line per id, `piece<TAB>count`, in id order.
 """
@@ -34,12 +36,12 @@ SAMPLE = 200_000
 """Of the types that are left out, so many are kept at most: enough to learn how unknown words are spelled."""
 _RESERVED = frozenset((*SPECIALS, "<UNK>", "<pad>"))  # <UNK>: KenLM reads it as <unk>
 
-_UNSAFE = re.compile(r"[\s\\\u2581\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff\ud800-\udfff]")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f-\x9f\u2581\ufeff\ud800-\udfff]|\\(?=u[0-9a-f]{4})")
 _ESCAPED = re.compile(r"\\u([0-9a-f]{4})|\u2581")
 
 
 def escape(piece: str) -> str:
-    r"""The written form: free of white space, never a special. `escape("a b\t") == "a▁b\\u0009"`."""
+    r"""The written form: free of ASCII white space, never a special. `escape("a b\t") == "a▁b\\u0009"`."""
     if piece in _RESERVED:
         return "\\u003c" + piece[1:]
     return _UNSAFE.sub(lambda m: "\u2581" if m[0] == " " else f"\\u{ord(m[0]):04x}", piece)

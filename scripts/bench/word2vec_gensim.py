@@ -23,6 +23,7 @@ import gzip
 import importlib
 import itertools
 import json
+import math
 import os
 import resource
 import statistics
@@ -167,6 +168,8 @@ def standard_error(values: list[float]) -> float:
 
 def verdict(name: str, mode: tuple[str, str], gensim: list[float], textdl: list[float]) -> str:
     """One line: both means, the difference, and whether the rule of the module is met."""
+    if any(map(math.isnan, gensim + textdl)):
+        return f"{NAMES[mode]}\t{name}\t\t\ttoo few of its words are known"
     difference = statistics.mean(textdl) - statistics.mean(gensim)
     error = (standard_error(gensim) ** 2 + standard_error(textdl) ** 2) ** 0.5
     said = "equal" if difference >= -max(0.01, 3 * error) else "BELOW"
@@ -200,10 +203,15 @@ def scaling(args: argparse.Namespace, corpus: Path, work: Path) -> None:
         for axes, column, title in zip(figure.subplots(1, 2), (3, 4), ("whole process", "training loop"), strict=True):
             for system, workers in itertools.product(SYSTEMS, sorted({1, args.workers})):
                 points = [(row[1] / 1e6, row[column]) for row in found if row[0] == system and row[2] == workers]
-                axes.plot(*zip(*points, strict=True), marker="o", label=f"{system}, {workers} workers")
+                axes.plot(
+                    *zip(*points, strict=True), marker="o", label=f"{system}, {workers} worker{'s' * (workers > 1)}"
+                )
             axes.set_xscale("log", base=2)
             axes.set_yscale("log", base=2)
-            axes.set_xlabel("million words, 5 epochs" if args.epochs == 5 else "million words")
+            axes.set_xticks([row[1] / 1e6 for row in found if row[0] == SYSTEMS[0] and row[2] == 1])
+            axes.xaxis.set_major_formatter("{x:.2g}")
+            axes.yaxis.set_major_formatter("{x:.2g}")
+            axes.set_xlabel(f"million words, {args.epochs} epochs")
             axes.set_ylabel("seconds")
             axes.set_title(f"{NAMES[mode['model'], mode['loss']]}: {title}")
             axes.legend()

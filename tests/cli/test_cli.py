@@ -301,6 +301,54 @@ def test_ctrl_c_while_reading(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.parametrize(
+    "how",
+    ["raise KeyboardInterrupt", "try: raise KeyboardInterrupt\n  except BaseException as e: raise ImportError from e"],
+)
+@pytest.mark.parametrize("package", ["typer", "textdl.cli.app", "numpy", "textdl.models"])
+def test_ctrl_c_while_packages_are_loaded(package: str, how: str, tmp_path: Path) -> None:
+    code = (
+        "import sys\nclass Stop:\n def find_spec(self, name, *_):\n"
+        f"  if name != {package!r}: return\n  {how}\n"
+        "sys.meta_path.insert(0, Stop())\nfrom textdl.cli import main\nsys.exit(main())"
+    )
+    arguments = [sys.executable, "-c", code, "train", "ngram", "en-wiki", "-o", str(tmp_path / "m")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (
+        130,
+        "textdl: stopped by Ctrl-C; what was saved before is as it was",
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_no_room(texts: Path, tmp_path: Path) -> None:
+    train = f"{COMMAND} train ngram {texts / 'en.txt'} --quiet --order 3 -o"
+    fine("train", "ngram", texts / "en.txt", "--order", 3, "-o", tmp_path / "m", "--arpa", "/dev/null")  # compiles
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 10; {train} {tmp_path / 'm'} --arpa {tmp_path / 'm.arpa'}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "m.arpa cannot be written: a file became larger than this process may write (ulimit -f)" in done.stderr
+    assert f"The model itself is saved in {tmp_path / 'm'}; `textdl.load(" in done.stderr
+    fine("info", tmp_path / "m", "--verify")
+    assert not (tmp_path / "m.arpa").exists()
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 4; {train} {tmp_path / 'n'}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "nothing was saved. Make room there, or save to a larger disk." in done.stderr
+    assert not (tmp_path / "n").exists()
+
+
+def test_a_tmpdir_that_is_none(texts: Path, tmp_path: Path) -> None:
+    arguments = [str(COMMAND), "train", "ngram", str(texts / "en.txt"), "-o", str(tmp_path / "m"), "--quiet"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "none")}
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"textdl: TMPDIR is {tmp_path / 'none'}, which is not a directory")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize("family", ["rnn", "word2vec"])
 def test_ctrl_c_while_training(family: str, texts: Path, tmp_path: Path) -> None:

@@ -107,7 +107,10 @@ def test_a_probability_of_zero(run, tmp_path):
     textdl.train("ngram", ["a b", "b a"], order=2, smoothing="mle", tokenizer="whitespace", output=tmp_path / "m")
     assert table(run("score", tmp_path / "m", "a a")[0])[-1]["ln p"] == "-inf"
     document = json.loads(run("score", tmp_path / "m", "a a", "--json", "-")[0])
-    assert (document["nats"], document["log10"]) == ("inf", "-inf")
+    assert (document["nats"], document["log10"], document["zero_probability"]) == ("inf", None, 1)
+    a, *_ = document["lines"][0]["scores"]
+    assert a["log10"] == pytest.approx(-a["nats"] / LN10)
+    assert [token["log10"] for token in document["lines"][0]["scores"]].count(None) == 1
 
 
 def test_other_families_show_the_common_columns(run, tmp_path, english):

@@ -94,11 +94,20 @@ def test_a_line_without_an_answer_stops_no_other(model: Model) -> None:
         (["analogy", "{m}", "北京", "上海", "我", "--method", "sum"], "expected add"),
         (["vectors", "odd", "{m}", "北京", "上海"], "three words or more"),
         (["similar", "{m}", "北京", "--minus", "北京"], "cancel out"),
+        (["similar", "{m}", "北京", "--among", "5", "--min-count", "1000000"], "min_count 1,000,000 leaves no word"),
     ],
 )
 def test_misuse(arguments: list[str], message: str, model: Model) -> None:
     done = run(*(argument.format(m=model.directory) for argument in arguments))
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+
+
+def test_no_other_word_to_answer_with_is_said(model: Model) -> None:
+    most = model.vocab.piece(3)
+    done = run("similar", model.directory, most, "--among", 1)
+    assert (rows(done), done.stderr) == ([], "textdl: there is no other word to answer with\n")
+    done = run("similar", model.directory, "--among", 1, stdin=f"{most}\n")
+    assert (rows(done), done.stderr) == ([], f"textdl: there is no other word to answer with: {most}\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="terminals")

@@ -42,7 +42,7 @@ def test_a_line_is_a_line_there_and_back(run, spec, workers):
     if spec == "char":
         assert encoded.split("\n")[2:5] == [
             "a ▁ ▁ b \\u0009 c",
-            "x \\u0085 y \\u2028 z ▁ \\u2581 ▁ \\u005c u 0 0 4 1",
+            "x \\u0085 y \u2028 z ▁ \\u2581 ▁ \\ u 0 0 4 1",
             "< s > ▁ < u n k >",
         ]
     code, decoded, told = run("decode", "--tokenizer", spec, write("e.txt", encoded))
@@ -65,7 +65,7 @@ def test_what_does_not_come_back_is_told(run):
     assert "word,lower=yes is not lossless" in run("encode", "--tokenizer", "word,lower=yes", "t")[2]
 
 
-@pytest.mark.parametrize("wrong", ["a\\x", "ok \\u00e", "\\", "\\ud83d", "\\u000a", "\\uD800"])
+@pytest.mark.parametrize("wrong", ["\\ud83d", "ok \\udfff", "\\u000a"])
 def test_escapes_that_encode_does_not_write(run, wrong):
     code, _, told = run("decode", "--tokenizer", "char", write("t.txt", f"a b\n{wrong}\n"))
     assert code == 1

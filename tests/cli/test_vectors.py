@@ -91,6 +91,14 @@ def test_maps(models: Path, tmp_path: Path, run) -> None:
     assert (code, "is not in the vocabulary" in err) == (1, True)
 
 
+def test_an_epoch_without_predictions_is_shown(tmp_path: Path, capsys) -> None:
+    model = textdl.train("word2vec", ["a b c a"] * 20, min_count=1, dim=8, sample=0.0, epochs=2)
+    model.curve[1]["loss"] = None  # as when all words of an epoch were thinned out
+    model.save(tmp_path / "m")
+    assert main(["info", str(tmp_path / "m")]) == 0
+    assert "no predictions" in capsys.readouterr().out
+
+
 def test_info_says_how_training_went(models: Path, capsys) -> None:
     assert main(["info", str(models / "en")]) == 0
     printed = capsys.readouterr().out

@@ -128,7 +128,7 @@ def test_report_card():
             words("w"),
             impossible("mle"),
             result("c"),
-            replace(result("l", seed=5), leaked=2, size=1234567, bytes=2_000_000),
+            replace(result("l", seed=5), leaked=2, leak_checked=4, size=1234567, bytes=2_000_000),
         ],
         [result("uniform")],
     )
@@ -140,7 +140,10 @@ def test_report_card():
     assert next(row for row in table.rows if row[0] == "l")[9:11] == ["1.2 M", "2.0"]
     text = "\n".join(table.footnotes)
     assert "* mle gives 6 of 28 tokens probability 0, so its total is infinite; not ranked." in text
-    assert "l was trained on 2 of the 5 lines of this text (40.0%), which flatters it." in text
+    assert (
+        "l was trained on 2 of the 4 lines of this text that have 10 characters or more (50.0%), which flatters it."
+        in text
+    )
     assert "not a probability of the text" in text
     assert "Upper bound, for only one segmentation of the text is scored: w." in text
     assert "Context: line." in text

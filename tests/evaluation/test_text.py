@@ -61,6 +61,9 @@ def test_leaks():
 
     known = np.sort(np.array([fingerprint(s) for s in ("a long enough line", "short", "another long line")], np.uint64))
     lines = ["a long enough line", "short", "never seen before", "a long enough line", ""]
-    assert leaked_lines(lines, known, fingerprint) == 2  # short lines recur by chance
-    assert leaked_lines(lines, known[:0], fingerprint) == 0
-    assert leaked_lines([], known, fingerprint) == 0
+    assert leaked_lines(lines, known, fingerprint) == (2, 3)  # short lines recur by chance
+    assert leaked_lines(lines, known[:0], fingerprint) == (0, 3)
+    assert leaked_lines([], known, fingerprint) == (0, 0)
+    chinese = ["一二三四五六七八九", "一二三四五六七八九十"]  # 9 and 10 characters, 27 and 30 bytes
+    known = np.sort(np.array([fingerprint(line) for line in chinese], np.uint64))
+    assert leaked_lines(chinese, known, fingerprint) == (1, 1)

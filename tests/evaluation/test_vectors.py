@@ -248,6 +248,15 @@ def test_spearmans_interval_is_that_of_resampled_pairs():
     assert evaluate([Subject("m", vectors)], {"own": pairs}, {}, seed=2)[0].scores[0].interval != score.interval
 
 
+def test_a_perfect_correlation_has_no_interval():
+    # Two pairs are in order or the other way round; resampling them says nothing.
+    vectors, pairs = judged()
+    for some in (pairs[:2], [pairs[1], (*pairs[0][:2], pairs[1][2] + 1)], [pairs[1], (*pairs[0][:2], pairs[1][2] - 1)]):
+        score = evaluate([Subject("m", vectors)], {"own": some}, {})[0].scores[0]
+        assert abs(score.value) == 1.0
+        assert score.interval is None
+
+
 def test_several_models_meet_on_the_questions_that_all_cover():
     vectors, pairs = judged()
     fewer = Plain({w: list(map(float, vectors.vectors[i])) for i, w in enumerate(vectors.vocab.pieces[:100], 3)})

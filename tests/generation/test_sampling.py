@@ -35,6 +35,30 @@ def test_seeded_and_independent_of_n():
     assert both[0] == texts(1, prefixes=prompts.lines(0, 1))[0]
 
 
+@pytest.mark.parametrize("cells", [1, 21, 10_000])
+def test_the_same_rows_in_groups_of_any_size(monkeypatch, cells):
+    given = {"prefixes": Encoded.from_lines([[3], [4], []], 7), "max_tokens": 9}
+    expected = texts(4, 12, **given)
+    monkeypatch.setattr("textdl.generation.sampling._CELLS", cells)
+    seen = []
+
+    class Watched(Bigram):
+        def step(self, state, last):
+            seen.append(len(last))
+            return super().step(state, last)
+
+    assert texts(4, 12, Watched.random(7, 1), **given) == expected
+    assert max(seen) <= max(1, cells // 7)
+
+
+def test_a_group_is_finished_before_the_next_begins(monkeypatch):
+    monkeypatch.setattr("textdl.generation.sampling._CELLS", 14)
+    model = Bigram.random(7, 1)
+    first = list(islice(sample(model, n=1_000_000, max_tokens=5), 2))
+    assert [token.row for token in first] == [0, 1]
+    assert model.steps == 0
+
+
 def test_rows_end_at_their_line_end():
     tokens = list(sample(MODEL, n=50, max_tokens=40))
     for row in range(50):

@@ -10,7 +10,7 @@ LENGTHS = [4, 0, 7, 4, 1, 6]
 def made(cell, size=3):
     encoder = Bidirectional(cell, 5, size)
     encoder.initialise(torch.Generator().manual_seed(1))
-    return encoder
+    return encoder.eval()  # in float32
 
 
 def some(steps=7):

@@ -86,9 +86,9 @@ class Ladder(recurrent.Config):
 
     def ladder(self, vocab_size):
         return [
-            Rung(0, 0, {"embedding_size": 4, "hidden_size": 4}),
-            Rung(0, 2_000, {"embedding_size": 4, "hidden_size": 5}),
-            Rung(5_000, 0, {"embedding_size": 4, "hidden_size": 6}),
+            Rung(0, 0, {"embedding_size": 4, "hidden_size": 4, "ngrams": 1}),
+            Rung(0, 2_000, {"embedding_size": 4, "hidden_size": 5, "ngrams": 1}),
+            Rung(5_000, 0, {"embedding_size": 4, "hidden_size": 6, "ngrams": 1}),
         ]
 
 

@@ -1,5 +1,6 @@
 """ARPA files: what is written is the model, what is read is the file, in every dialect."""
 
+import errno
 import gzip
 import math
 import os
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from textdl import ngram
+from textdl.corpus import reading
 from textdl.encoded import BOS, EOS, UNK, Encoded
 from textdl.errors import ModelError, UsageError
 from textdl.ngram import Config, arpa
@@ -199,7 +201,7 @@ def test_ngrams_that_are_only_contexts_are_written_as_what_they_are_worth(tmp_pa
         lambda t: t.replace("\n", "\r\n"),
         lambda t: "\ufeff" + t.lstrip(),
         lambda t: t.replace("\t", " "),
-        lambda t: t.replace("\t", "  "),
+        lambda t: t.replace("\t", " \t"),
         lambda t: t.replace("\n-", "\n\n-"),
         lambda t: t.replace("ngram 1= 5", "ngram 1=5").replace("ngram  2", "ngram 2"),
         lambda t: t.replace("<unk>", "<UNK>"),
@@ -290,6 +292,10 @@ def cut(text):
             r"line 22: expected a log-probability of at most 0 and a b",
         ),
         (lambda t: t.replace("mat </s>\t0", "mat"), "line 22: expected a 2-gram"),
+        (lambda t: t.replace("mat </s>", "mat  </s>"), "line 22: expected a 2-gram whose fields are one space or tab"),
+        (lambda t: t.replace("\tmat </s>", "\t\tmat </s>"), "line 22: expected a 2-gram whose fields are one space"),
+        (lambda t: t.replace("</s>\t0\n", "</s>\t\t0\n"), "expected a 1-gram whose fields are one space"),
+        (lambda t: t.replace("\tsat\t", "\t\t", 1), "expected a 1-gram whose fields are one space or tab apart, none"),
         (lambda t: t.replace("mat </s>\t0", "mat </s> cat 0"), "line 22: expected a 2-gram"),
         (lambda t: t.replace("mat </s>\t0", "mad </s>"), r"line 22: expected words that are 1-grams \('mad' is none\)"),
         (lambda t: t.replace("log </s>", "mat </s>"), "line 23: the same 2-gram as in line 22; expected each once"),
@@ -324,6 +330,45 @@ def test_any_change_is_a_model_or_an_error(tmp_path_factory, seed, changes):
         return
     rows, _ = model.start(prefixes=vocab.encode_lines([[], ["a"], ["b", "a"]]))
     assert not np.isnan(rows).any()
+
+
+@pytest.mark.parametrize("opened", [arpa._opened, lambda path: reading.opened(path, str(path))])
+def test_a_damaged_gz_says_how_far_it_was_read(tmp_path, opened):
+    (tmp_path / "m.gz").write_bytes(gzip.compress(TINY.read_bytes())[:-30])
+    with pytest.raises(ModelError, match="after line 59: the compressed data is damaged"):
+        arpa.load(tmp_path / "m.gz", opened=opened)
+
+
+def test_no_room(tmp_path, monkeypatch):
+    vocab, corpus, _ = build(LINES)
+    model = ngram.fit(corpus, Config(2))
+
+    def full(n):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(model, "ngrams", full)
+    with pytest.raises(ModelError, match=r"m\.arpa cannot be written: No space left on device\. Make room there"):
+        arpa.write(model, vocab, tmp_path / "m.arpa")
+    assert list(tmp_path.iterdir()) == []
+
+
+# What KenLM separates at, and what our form needs; all else is written as it is.
+kenlm_pieces = st.text(st.sampled_from("ab的\\u0049 \t\u3000\u00a0\u200b\u2028\u2581\x85<s>"), min_size=1, max_size=7)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.lists(st.one_of(kenlm_pieces, st.sampled_from(["<unk>", "</s>"])), max_size=5), min_size=1, max_size=4)
+)
+def test_words_are_raw_where_kenlm_can_read_them_and_come_back(tmp_path_factory, lines):
+    path = tmp_path_factory.mktemp("raw") / "m"
+    vocab, corpus, _ = build(lines)
+    arpa.write(ngram.fit(corpus, Config(1)), vocab, path)
+    _, words = arpa.load(path)
+    assert [unescape(word) for word in words.pieces] == vocab.pieces
+    for word, piece in zip(words.pieces, vocab.pieces, strict=True):
+        if not set(piece) & set(" \t\u2581\x85\\") and piece not in ("<unk>", "<s>", "</s>"):
+            assert word == piece
 
 
 def test_unreadable(tmp_path):
@@ -389,7 +434,10 @@ def test_same_model_same_bytes(tmp_path):
     model = ngram.fit(corpus, Config(2))
     for name in ("a.gz", "b.gz"):
         arpa.write(model, vocab, tmp_path / name)
-    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
+    data = (tmp_path / "a.gz").read_bytes()
+    assert data == (tmp_path / "b.gz").read_bytes()
+    assert data[3] == 0  # no name of a file in it
+    assert data[4:8] == bytes(4)  # and no time: written in another second it is the same
 
 
 def test_what_is_wrong_is_found_by_its_line(tmp_path):

@@ -79,7 +79,7 @@ def test_in_any_order_in_small_blocks_and_from_files(tmp_path_factory, corpus, o
         draw.shuffle(entries)
         text += f"\\{n}-grams:\n"
         for e in entries:
-            tab, end = draw.choice(["\t", " ", "  \t"]), draw.choice(["\n", "\r\n", " \n", "\n\n"])
+            tab, end = draw.choice(["\t", " ", " \t"]), draw.choice(["\n", "\r\n", " \n", "\n\n"])
             p = draw.choice([repr, "{:.9e}".format, "{:.20f}".format])(e.log10_p) if e.log10_p > -99 else "-inf"
             text += f"{p}{tab}{draw.choice([' ', tab]).join(e.words)}{f'{tab}{e.log10_backoff!r}' if n < order else ''}{end}"
     (directory / "b").write_text(text + "\\end\\\n", "utf-8", newline="")

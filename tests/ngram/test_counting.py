@@ -142,7 +142,7 @@ def test_a_full_disk(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(counting, "_write", full)
     with pytest.raises(
-        CorpusError, match=rf"in {tmp_path}/textdl-ngram-.*, and writing there failed: No space left .* TMPDIR"
+        CorpusError, match=rf"in {tmp_path}/textdl-ngram\..*, and writing there failed: No space left .* TMPDIR"
     ):
         levels_of(Encoded.from_lines([[3, 4], [3]], 5), 3, memory=1)
     assert not list(tmp_path.iterdir())

@@ -38,7 +38,12 @@ def test_import_is_light():
         ({"order": 2, "prune": (0, 0, 1)}, "--prune 0,0,1: 3 thresholds for a model of --order 2"),
         ({"prune": (1,)}, "--prune 1: unigrams are never pruned"),
         ({"prune": (0, 2, 1)}, "--prune 0,2,1: thresholds may not fall"),
-        ({"prune": (0, -1)}, "--prune 0,-1: thresholds may not fall"),
+        ({"prune": (0, -1)}, "--prune 0,-1: thresholds are counts, from 0 up"),
+        ({"prune": 1}, "--prune 1: expected a threshold for each order"),
+        ({"prune": (0, 1.5)}, "--prune 1.5: expected a whole number"),
+        ({"order": 2.5}, "--order 2.5: expected a whole number"),
+        ({"order": True}, "--order True: expected a whole number"),
+        ({"workers": np.array([1, 2])}, r"--workers array\(\[1, 2\]\): expected a whole number"),
         ({"prune": (0, 1), "smoothing": "mle"}, "--prune 0,1: mle has no weight for shorter contexts"),
         ({"prune": (0, 1), "smoothing": "add-k"}, "--prune 0,1: add-k has no weight for shorter contexts"),
         ({"k": 0.5}, "--k 0.5: kneser-ney adds nothing to counts"),
@@ -52,6 +57,12 @@ def test_import_is_light():
 def test_refuses(options, message):
     with pytest.raises(UsageError, match=message):
         Config(**options)
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = Config(np.int64(3), prune=np.array([0, 0, 1]), memory=np.uint64(10**9), workers=np.int8(1))
+    assert config == Config(3, prune=(0, 0, 1), memory=10**9, workers=1)
+    assert {type(value) for value in (config.order, config.memory, config.workers, *config.prune)} == {int}
 
 
 def test_thresholds():

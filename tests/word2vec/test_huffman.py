@@ -42,6 +42,12 @@ def test_rows_are_paths_in_groups():
     assert signs[16:24].tolist() == [*path(made, 6)[1], 0, 0]
 
 
+def test_the_mean_depth_is_that_of_tokens():
+    # Counts 6 3 2 1 1 have paths of 1 2 3 4 4 turns: (6 + 6 + 6 + 4 + 4) / 13 = 2.
+    counts = np.array([0, 0, 0, 6, 3, 2, 1, 1])
+    assert huffman.tree(counts).mean_depth(counts) == 2.0
+
+
 def test_lengths_are_the_shortest():
     """The mean path is within one turn of the entropy, and Kraft's sum is 1."""
     counts = np.concatenate([[0, 0, 0], 1_000_000 // np.arange(1, 30_001)])

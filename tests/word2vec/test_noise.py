@@ -22,6 +22,16 @@ def test_below_and_unit_stay_in_range():
     assert noise.below(np.uint64(2**64 - 1), 7) == 6
 
 
+def test_any_exponent_is_a_distribution():
+    # Powers of counts would overflow. With -10 the noise is the rarest word, with 10 the most frequent.
+    counts = np.array([0, 0, 0, 10**15, 1000, 10**18])
+    for exponent, word in ((-10.0, 4), (10.0, 5)):
+        table = noise.choices(counts, sample=0, exponent=exponent)
+        drawn = {int(noise.noise_word(np.uint64(bits), table.threshold, table.alias)) for bits in
+                 np.random.default_rng(1).integers(0, 2**64, 1000, np.uint64)}  # fmt: skip
+        assert drawn == {word}
+
+
 def test_keys_differ_by_seed_and_epoch():
     keys = {int(noise.stream_key(seed, epoch)) for seed in range(10) for epoch in range(10)}
     assert len(keys) == 100

@@ -30,7 +30,10 @@ def test_a_plan_tells_what_training_takes():
     assert found.matrix_bytes == 2 * 4 * 100 * (32 + 20)  # rows are padded to a multiple of 16
     assert found.words_per_second > 0
     assert found.seconds == pytest.approx(7 * 1002 / found.words_per_second, abs=1e-3)
-    assert len(found.rows()) == 7
+    assert len(found.rows()) == 8
+    assert found.peak_bytes > found.matrix_bytes + 50e6  # there is an interpreter, too
+    best = word2vec.plan(text, Config(dim=20, patience=2, workers=2))
+    assert best.matrix_bytes - found.matrix_bytes == 2 * 4 * 100 * 20
     assert set(asdict(found)) >= {"words", "seconds"}
 
 
@@ -39,6 +42,8 @@ def test_the_plan_of_going_on_counts_all_words():
     model = word2vec.fit(text, Config(dim=4, sample=0, epochs=1))
     start = Start(model, np.array([0, 1, 2, 4, 5]), np.array([0, 0, 0, 9, 2, 1]), epochs=1)
     assert word2vec.plan(Encoded.from_lines([[3, 4]], 6), Config(dim=4), start=start).words == 3
+    again = word2vec.plan(text, Config(dim=4), start=Start(model, np.arange(5), model.counts, 1))
+    assert again.matrix_bytes - word2vec.plan(text, Config(dim=4)).matrix_bytes == 2 * 4 * 5 * 4
     with pytest.raises(CorpusError, match="at least 2 different words"):
         word2vec.plan(Encoded.from_lines([[3, 3]], 5), Config(dim=4))
 

@@ -4,7 +4,7 @@ import contextlib
 import math
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from textdl import word2vec
 from textdl.checkpoint import Checkpoint
 from textdl.encoded import Encoded
-from textdl.errors import CorpusError, TextdlError, UsageError
+from textdl.errors import CorpusError, ModelError, TextdlError, UsageError
 from textdl.protocols import Run
 from textdl.storage import Reader, Writer, saving
 from textdl.vocabulary import Vocabulary
@@ -196,15 +196,82 @@ def test_a_deadline_ends_training():
     assert not run.interrupted
 
 
-WILD = replace(SMALL, alpha=10.0, min_alpha=10.0, epochs=500, window=50, negative=100)
+WILD = replace(SMALL, alpha=10.0, schedule="constant", epochs=500, window=50, negative=100)
 
 
 def test_a_loss_that_is_not_a_number_stops_training():
     text, _ = topics(50)
     before = threading.active_count()
-    with pytest.raises(TextdlError, match=r"broke down in the first epoch.*Lower the learning rate: --alpha 3, now 10"):
+    with pytest.raises(
+        TextdlError, match=r"broke down in the first epoch.*Lower the learning rate: --alpha 0.025, now 10"
+    ):
         word2vec.fit(text, WILD, run=Run())
     assert threading.active_count() == before
+
+
+def test_the_advice_names_what_to_lower():
+    def advice(**settings):
+        return word2vec.train._advice(replace(SMALL, **settings))
+
+    assert advice(alpha=None) == "Lower the learning rate: --alpha 0.0083, now 0.025."
+    assert "--negative 100, now 1,000; their steps add up" in advice(negative=1000)
+    assert "--negative" not in advice(negative=1000, loss="hs")
+    assert "--cbow-gradient corrected" in advice(model="cbow", cbow_gradient="word2vec")
+    assert "--alpha 0.15, now 10" in advice(model="cbow", alpha=10.0)
+
+
+@pytest.mark.parametrize("where", ["training", "held out"])
+def test_a_loss_far_above_that_of_untrained_vectors_stops_training(monkeypatch, where):
+    # 5 noise words: 6 log 2 = 4.159 before anything is learnt; three times that is 12.48.
+    text = corpus()
+    whole = word2vec.sweep.Updates.run
+
+    def grows(self, corpus, *, key, **settings):
+        done = whole(self, corpus, key=key, **settings)
+        held_out = key == noise.stream_key(1, word2vec.train._HELD_OUT)
+        if self.inputs.any() and held_out == (where == "held out") and (not held_out or self.outputs.any()):
+            done.nats = 12.5 * done.pairs
+        return done
+
+    monkeypatch.setattr(word2vec.sweep.Updates, "run", grows)
+    with pytest.raises(TextdlError, match=r"first epoch: the loss.* is 12\.5, and 4\.159 before.*--alpha 0\.017, now"):
+        word2vec.fit(text, SMALL, valid=corpus(1), run=Run())
+
+
+def test_ctrl_c_does_not_keep_vectors_that_are_no_numbers(monkeypatch):
+    text = corpus()
+    config = replace(SMALL, schedule="constant", epochs=9)
+    good = word2vec.fit(text, replace(config, epochs=2), run=Run())
+    whole = word2vec.sweep.Updates.run
+
+    def stopped(in_epoch):
+        def run(self, corpus, *, key, **settings):
+            done = whole(self, corpus, key=key, **settings)
+            if key == noise.stream_key(1, in_epoch):
+                self.inputs[40:60] = np.nan
+                raise KeyboardInterrupt
+            return done
+
+        return run
+
+    monkeypatch.setattr(word2vec.sweep.Updates, "run", stopped(2))
+    run = Run()
+    model = word2vec.fit(text, config, run=run)
+    assert run.interrupted
+    assert model.vectors.tobytes() == good.vectors.tobytes()
+    monkeypatch.setattr(word2vec.sweep.Updates, "run", stopped(0))
+    with pytest.raises(TextdlError, match=r"broke down in the first epoch: there are vectors that are not finite"):
+        word2vec.fit(text, config, run=Run())
+
+
+def test_hierarchical_softmax_repeats_with_any_number_of_threads():
+    text = corpus(lines=400)
+    config = replace(SMALL, loss="hs", workers=2)
+    run = Run()
+    first, second = word2vec.fit(text, config, run=run), word2vec.fit(text, config, run=Run())
+    assert first.vectors.tobytes() == second.vectors.tobytes()
+    assert first.context.tobytes() == second.context.tobytes()
+    assert not any("locks" in note for note in run.notes)
 
 
 @pytest.mark.parametrize("how", ["loss", "vectors"])
@@ -233,17 +300,18 @@ def test_what_was_good_is_kept_when_training_breaks_down(monkeypatch, how):
 
 def test_training_stops_when_held_out_text_is_no_longer_learnt(monkeypatch):
     text, _ = topics()
-    losses = [3.0, 2.0, 1.9, 2.1, 1.95, 1.0]
-    monkeypatch.setattr(word2vec.train._Training, "_valid_loss", lambda self: losses[self._epoch - 1])
-    run = Run()
-    config = replace(SMALL, epochs=6, schedule="constant", patience=2)
-    model = word2vec.fit(text, config, valid=text, run=run)
+    config = replace(SMALL, epochs=8, schedule="constant", patience=2)
     best = word2vec.fit(text, replace(config, epochs=3, patience=0), run=Run())
+    losses = [4.0, 3.0, 2.0, 1.9, 2.1, 1.909, 1.91, 1.95, 1.0]  # before training, then after each epoch
+    monkeypatch.setattr(word2vec.train._Training, "_valid_loss", lambda self: losses.pop(0))
+    run = Run()
+    model = word2vec.fit(text, config, valid=text, run=run)
     assert model.vectors.tobytes() == best.vectors.tobytes()
     assert model.context.tobytes() == best.context.tobytes()
-    assert (run.figures["best_epoch"], run.figures["epochs"], run.figures["valid_loss"]) == (3, 5, 1.9)
-    assert [record["valid_loss"] for record in run.curve] == [3.0, 2.0, 1.9, 2.1, 1.95]
-    assert any("stopped after 5 of 6 epochs" in note for note in run.notes)
+    assert (run.figures["best_epoch"], run.figures["epochs"], run.figures["valid_loss"]) == (3, 7, 1.9)
+    # 1.909 is less than 0.5 % above 1.9, so the two epochs in a row begin behind it.
+    assert [record["valid_loss"] for record in run.curve] == [3.0, 2.0, 1.9, 2.1, 1.909, 1.91, 1.95]
+    assert any("stopped after 7 of 8 epochs" in note for note in run.notes)
     with pytest.raises(UsageError, match=r"patience is 2, but there is no held-out text.*--valid"):
         word2vec.fit(text, config, run=Run())
 
@@ -318,7 +386,8 @@ def test_the_best_epoch_survives_a_stop(tmp_path, monkeypatch):
     text = corpus()
     config = replace(SMALL, epochs=6, patience=5)
     for best in (1, 3):
-        losses = {epoch: 2.0 - (epoch == best) for epoch in range(1, 7)}
+        # Measured when `epoch` whole epochs were done before: after epoch `best`, one more is.
+        losses = {epoch: 2.0 - (epoch == best - 1) for epoch in range(6)}
         monkeypatch.setattr(word2vec.train._Training, "_valid_loss", lambda self, losses=losses: losses[self._epoch])
         whole = word2vec.fit(text, config, valid=text, run=Run())
         model, run = resumed(text, config, tmp_path / str(best), 4, valid=text)
@@ -350,10 +419,27 @@ def test_no_two_words_on_a_line():
         word2vec.fit(Encoded.from_lines([[3], [4], [3, 0]], 5), SMALL, run=Run())
 
 
+def test_a_training_without_pairs_leaves_no_checkpoint(tmp_path):
+    run = Run(checkpoint=Checkpoint(tmp_path / "m"))
+    with pytest.raises(CorpusError, match="no two known words"):
+        word2vec.fit(Encoded.from_lines([[3], [4], [3, 0]], 5), SMALL, run=run)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_without_room_is_found_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: (10**9, 10**9 - 1000, 1000))
+    run = Run(checkpoint=Checkpoint(tmp_path / "m"))
+    with pytest.raises(UsageError, match="has room for 0 MB"):
+        word2vec.fit(corpus(), SMALL, run=run)
+    assert not run.curve
+
+
 def test_validation_text_that_cannot_be_used():
     text = corpus()
+    run = Run()
     with pytest.raises(CorpusError, match="validation text"):
-        word2vec.fit(text, SMALL, valid=Encoded.from_lines([[3], [4]], V), run=Run())
+        word2vec.fit(text, SMALL, valid=Encoded.from_lines([[3], [4]], V), run=run)
+    assert not run.curve  # before the first epoch
     with pytest.raises(UsageError, match="another vocabulary"):
         word2vec.fit(text, SMALL, valid=Encoded.from_lines([[3, 4]], 9), run=Run())
     with pytest.raises(UsageError, match="another vocabulary"):
@@ -372,6 +458,17 @@ def test_validation_text_that_cannot_be_used():
 def test_config_names_the_option(option):
     with pytest.raises(UsageError, match=f"^{next(iter(option))} is"):
         Config(**option)
+
+
+def test_settings_that_others_make_meaningless_are_named():
+    given = ["negative", "ns_exponent", "cbow_gradient", "min_alpha", "dim"]
+    assert Config().without_effect(given) == ["--cbow-gradient has no effect with --model skipgram."]
+    assert Config(model="cbow", loss="hs", schedule="constant").without_effect(given) == [
+        "--negative has no effect with --loss hs.",
+        "--ns-exponent has no effect with --loss hs.",
+        "--min-alpha has no effect with --schedule constant.",
+    ]
+    assert Config(model="cbow").without_effect(given) == []
 
 
 def test_threads_follow_the_text():
@@ -395,6 +492,15 @@ def test_save_and_load(tmp_path):
     assert loaded.similar("a0", 3) == model.similar("a0", 3)
     assert word2vec.held_out_loss(loaded, text) == word2vec.held_out_loss(model, text)
     assert loaded.describe() == {"size": 23 * 8, "words": 20, "dim": 8, "model": "skip-gram, 5 noise words, window 3"}
+
+
+def test_settings_of_a_later_version_are_refused(tmp_path):
+    model = word2vec.fit(corpus(), SMALL, run=Run())
+    with saving(tmp_path / "m", {"family": "word2vec"}) as out:
+        model.save(out)
+        out.json("word2vec.json", {**asdict(SMALL), "trainables": 1})
+    with pytest.raises(ModelError, match=r"has options that this textdl does not know\. Upgrade it"):
+        word2vec.load(Reader(tmp_path / "m"))
 
 
 def test_a_last_epoch_without_a_pair_is_no_error():

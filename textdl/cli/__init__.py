@@ -16,6 +16,15 @@ from contextlib import suppress
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Errors meant for the user become one sentence."""
+    try:
+        return _run(arguments)
+    except (KeyboardInterrupt, Exception) as error:  # also while packages are loaded, a good part of a second
+        if not _interrupted(error):
+            raise
+        return _stopped()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     import typer
     from typer.exceptions import TyperException
 
@@ -37,9 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except TextdlError as error:
         return _failed(error, error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        print("\ntextdl: stopped by Ctrl-C; what was saved before is as it was", file=sys.stderr)
-        return 130
+    except typer.Abort:
+        return _stopped()
     except BrokenPipeError:
         return _reader_left()
     except MemoryError:
@@ -47,10 +55,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _failed(f"{error.filename or 'input/output'}: {error.strerror or error}")
     except Exception as error:
-        if os.environ.get("TEXTDL_TRACEBACK"):
+        if os.environ.get("TEXTDL_TRACEBACK") or _interrupted(error):
             raise
         first = str(error).strip().split("\n")[0]
         return _failed(f"unexpected {type(error).__name__}: {first} (TEXTDL_TRACEBACK=1 shows where; please report it)")
+
+
+def _stopped() -> int:
+    print("\ntextdl: stopped by Ctrl-C; what was saved before is as it was", file=sys.stderr)
+    return 130
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether an error goes back to Ctrl-C: packages that it stops while they are loaded make other errors of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _failed(why: object, code: int = 1) -> int:

@@ -134,12 +134,14 @@ class Sums:
     closed_unknown: float = 0.0
     spelling: float = 0.0
     backoff: float = 0.0
+    zeros: int = 0
 
     def add(self, token: TokenScore) -> None:
         self.tokens += 1
         self.logp += token.logp
         self.closed += token.closed
         self.backoff += token.backoff or 0.0
+        self.zeros += math.isinf(token.logp)
         if token.spelling is not None:
             self.unknown += 1
             self.closed_unknown += token.closed
@@ -152,9 +154,10 @@ class Sums:
 
     def document(self, explained: bool) -> dict[str, object]:
         return {
-            "nats": figure(-self.logp), "tokens": self.tokens, "unknown": self.unknown,
-            "nats_unk": figure(-self.closed_unknown), "nats_spelling": figure(-self.spelling),
-            **({"log10": figure(self.closed / _LN10)} if explained else {}),
+            "nats": nats(self.logp), "tokens": self.tokens, "unknown": self.unknown,
+            "nats_unk": nats(self.closed_unknown), "nats_spelling": nats(self.spelling),
+            "zero_probability": self.zeros,
+            **({"log10": log10(self.closed)} if explained else {}),
         }  # fmt: skip
 
 
@@ -162,7 +165,8 @@ def scored_rows(tokens: Iterator[TokenScore], explained: bool, out: IO[str] | No
     """A row for each token, each line and the text; the same goes to `out` as JSON on the way.
 
     The object is {"lines": [{"scores": [...], "nats": ..., ...}, ...], "nats": ..., ...}: sums stand behind
-    what they are of, and the last token of a line is its end.
+    what they are of, and the last token of a line is its end. A token of probability 0 (mle) has "inf" nats and
+    null for log10, and so have the sums it is in, which count it under "zero_probability".
     """
     from textdl.vocabulary import escape
 
@@ -198,21 +202,23 @@ def in_json(value: dict[str, object]) -> str:
 
 
 def token_document(token: TokenScore) -> dict[str, object]:
-    """One token in JSON: `nats` in all, and of what they are made; log10 as KenLM gives them."""
-    unknown = {} if token.spelling is None else {"nats_unk": figure(-token.closed), "nats_spelling": -token.spelling}
+    """One token in JSON: `nats` in all, and of what they are made; log10 as KenLM gives them, null of 0."""
+    unknown = {} if token.spelling is None else {"nats_unk": nats(token.closed), "nats_spelling": nats(token.spelling)}
     logs: dict[str, object] = {}
     if token.backoff is not None:
         logs = {
-            "log10": figure(token.closed / _LN10), "ngram": token.length, "log10_backoff": figure(token.backoff / _LN10),
+            "log10": log10(token.closed), "ngram": token.length, "log10_backoff": log10(token.backoff),
         }  # fmt: skip
-    return {"token": token.text, "nats": figure(-token.logp), **unknown, **logs}
+    return {"token": token.text, "nats": nats(token.logp), **unknown, **logs}
 
 
-def figure(value: float) -> float | str:
-    """JSON has no infinity: a probability of 0 is told in words, as in `eval --json`."""
-    if math.isinf(value):
-        return "inf" if value > 0 else "-inf"
-    return value + 0.0  # not -0.0
+def nats(logp: float) -> float | str:
+    """As in `eval --json`: JSON has no infinity, so what is impossible is the string "inf"."""
+    return "inf" if math.isinf(logp) else -logp + 0.0  # not -0.0
+
+
+def log10(logp: float) -> float | None:
+    return None if math.isinf(logp) else logp / _LN10 + 0.0
 
 
 def show(drawn: Table, *, quiet: bool) -> None:

@@ -23,13 +23,13 @@ def sample(
 ) -> int:
     """Draw texts from a language model, one a line."""
     from textdl.bundle import load
-    from textdl.models import stream
+    from textdl.models import samples, stream
 
     loaded = load(model)
     settings = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     if n == 1:  # a single text is shown token by token
         shown = ""
-        for _, text in stream(loaded, n=1, seed=seed, **settings):  # type: ignore[arg-type]
+        for text in stream(loaded, seed=seed, **settings):  # type: ignore[arg-type]
             stable = text.rstrip("\ufffd")  # a character whose bytes are not all there yet
             if stable.startswith(shown):
                 sys.stdout.write(stable[len(shown) :])
@@ -37,8 +37,6 @@ def sample(
                 shown = stable
         print(text[len(shown) :])
     else:
-        texts = [""] * n
-        for row, text in stream(loaded, n=n, seed=seed, **settings):  # type: ignore[arg-type]
-            texts[row] = text
-        print("\n".join(texts))
+        for text in samples(loaded, n=n, seed=seed, **settings):  # type: ignore[arg-type]
+            print(text, flush=True)
     return 0

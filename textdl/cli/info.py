@@ -82,13 +82,17 @@ def _epochs(reader: Reader) -> list[dict[str, object]]:
     found = []
     for line in filter(None, reader.text("log.jsonl").split("\n") if "log.jsonl" in reader else []):
         record = loads(line)
-        row: dict[str, object] = {"epoch": record["epoch"], "loss": f"{record['loss']:.4f}"}
+        row: dict[str, object] = {"epoch": record["epoch"], "loss": _loss(record["loss"])}
         if "valid_loss" in record:
             row["held-out loss"] = f"{record['valid_loss']:.4f}"
         found.append(
             {**row, "words/s": f"{record['words_per_second']:,.0f}", "learning rate": f"{record['alpha']:.5f}"}
         )
     return found
+
+
+def _loss(nats: float | None) -> str:
+    return f"{nats:.4f}" if nats is not None else "no predictions"
 
 
 def _rows(key: str, value: Any) -> list[tuple[str, object]]:

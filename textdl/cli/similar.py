@@ -29,6 +29,7 @@ MinCount = Annotated[int, typer.Option("--min-count", min=0, metavar="N", help="
 Input = Annotated[
     str | None, typer.Option("--input", metavar="FILE", help="A question a line; - for stdin, the default in a pipe.")
 ]
+_NONE = "textdl: there is no other word to answer with"
 Answer = Callable[[list[str]], "list[Ranked | TextdlError]"]
 
 
@@ -133,6 +134,8 @@ def _document(found: Ranked, score: str) -> list[dict[str, Any]]:
 
 
 def _ranked(found: Ranked, score: str, json: bool) -> int:
+    if not found:
+        say(_NONE)
     if json:
         write_json(_document(found, score), "-")
     else:
@@ -152,6 +155,8 @@ def _lines(answer: Answer, score: str, questions: str | None, json: bool, help_l
             if isinstance(found, TextdlError):
                 failed += 1
                 say(f"textdl: {found}")
+            elif not found:
+                say(f"{_NONE}: {line}")
             if json:
                 told = {"error": str(found)} if isinstance(found, TextdlError) else {"found": _document(found, score)}
                 print(json_format.dumps({"question": line, **told}, ensure_ascii=False))
@@ -208,5 +213,7 @@ def _asked(answer: Answer, score: str, help_line: str) -> int:
         (found,) = answer([line])
         if isinstance(found, TextdlError):
             say(f"{found}")
+        elif not found:
+            say(_NONE)
         else:
             table(["word", score], [[word, f"{value:.4f}"] for word, value in found])

@@ -155,14 +155,13 @@ def decode(tokenizer: Spec, reading: TextOptions, file: Input = "-") -> int:
         if wrong := _NOT_ESCAPED.search(line):
             raise CorpusError(
                 f"{file}, line {number:,}: {line[wrong.start() : wrong.start() + 6]!r} is not what `tokenizer encode` "
-                r"writes. There a backslash begins \uXXXX with four hexadecimal digits, no surrogate and no line feed; "
-                r"the backslash itself is \u005c."
+                r"writes: \uXXXX is there no surrogate and no line feed. Is this a file of another program?"
             )
         out.write(made.decode([unescape(piece) for piece in line.split(" ") if piece]) + "\n")
     return 0
 
 
-_NOT_ESCAPED = re.compile(r"\\(?!u(?!000a|d[89a-f])[0-9a-f]{4})")
+_NOT_ESCAPED = re.compile(r"\\u(?:000a|d[89a-f][0-9a-f]{2})")
 
 
 def _utf8_out() -> TextIO:

@@ -22,7 +22,7 @@ from textdl.cli.options import (
     spread,
 )
 from textdl.cli.output import TerminalRun, say, table, write_json
-from textdl.errors import UsageError
+from textdl.errors import TextdlError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Train a model on raw text.")
 
@@ -110,7 +110,7 @@ def word2vec(
         int | None,
         typer.Option(
             metavar="N", show_default=False, rich_help_panel=_STOPPING,
-            help="Stop after N epochs without a lower loss on --valid, and keep the best epoch; 0: never (0).",
+            help="Stop after N epochs in a row whose loss on --valid is 0.5 % above the lowest, and keep the best; 0: never (0).",
         ),
     ] = None,
     resume: Annotated[
@@ -310,7 +310,7 @@ def _train(
 ) -> int:  # fmt: skip
     """Train, save, and say what was read, what was dropped, and where the model is."""
     import textdl
-    from textdl import models
+    from textdl import memory, models
 
     first = models.launched()[0] == 0  # the others of several processes are silent
     run = TerminalRun(quiet=training.quiet or not first, seed=training.seed)
@@ -322,9 +322,15 @@ def _train(
             family, reading.open(corpus), output=output, run=run, budget=since_start(seconds(budget)), **settings
         )
         if arpa is not None:
-            trained.export_arpa(arpa)
+            try:
+                trained.export_arpa(arpa)
+            except TextdlError as error:
+                raise type(error)(
+                    f"{error} The model itself is saved in {trained.directory}; "
+                    f"`textdl.load({str(trained.directory)!r}).export_arpa(FILE)` in Python writes the ARPA file alone."
+                ) from error
     if training.json and first:
-        write_json({**trained.card, **models.peak_memory(), "model": str(trained.directory)}, "-")
+        write_json({**trained.card, "peak_memory_bytes": memory.peak(), "model": str(trained.directory)}, "-")
     if not training.quiet and first:
         for line in trained.summary():
             say(line)

@@ -19,6 +19,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from textdl import scratch
 from textdl.errors import CorpusError
 
 Fingerprints = NDArray[np.uint64]
@@ -137,7 +138,9 @@ def temporary_file() -> IO[bytes]:
 
     Raises:
         CorpusError: there is nowhere to put it.
+        UsageError: $TMPDIR is no directory.
     """
+    scratch.check_tmpdir()
     try:
         return tempfile.TemporaryFile(prefix="textdl-")
     except OSError as error:
@@ -149,7 +152,9 @@ def temporary_path(suffix: str = "") -> Path:
 
     Raises:
         CorpusError: there is nowhere to put it.
+        UsageError: $TMPDIR is no directory.
     """
+    scratch.check_tmpdir()
     try:
         handle, path = tempfile.mkstemp(suffix, "textdl-")
     except OSError as error:
@@ -161,7 +166,7 @@ def temporary_path(suffix: str = "") -> Path:
 def no_room(error: OSError) -> CorpusError:
     """What to say when a temporary file cannot be written."""
     return CorpusError(
-        f"a temporary file in {os.environ.get('TMPDIR') or 'the temporary directory'} cannot be written "
+        f"a temporary file in {tempfile.gettempdir()} cannot be written "
         f"({error.strerror or error}). Make room, or set TMPDIR to a directory that has some."
     )
 

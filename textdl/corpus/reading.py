@@ -193,7 +193,7 @@ def _open(path: Path, name: str) -> IO[bytes]:
             f"{name} is called {promised} but its content is not. If it is plain text, rename it; else download it again."
         )
     openers: dict[str, Callable[[Path], IO[bytes]]] = {
-        ".gz": lambda p: io.BufferedReader(gzip.GzipFile(p)),
+        ".gz": lambda p: cast(IO[bytes], gzip.GzipFile(p)),
         ".bz2": lambda p: io.BufferedReader(_Streams(p, name, bz2.BZ2Decompressor)),
         ".xz": lambda p: io.BufferedReader(_Streams(p, name, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ))),
         ".zst": lambda p: _zstandard(p, name),

@@ -74,7 +74,9 @@ class Result:
     """On disk."""
     tokens_per_second: float | None = None
     leaked: int | None = None
-    """Lines of the text that the model was trained on."""
+    """Lines of the text that the model was trained on, of those that were looked for:"""
+    leak_checked: int | None = None
+    """lines of `text.LEAK_LENGTH` characters or more."""
     versions: dict[str, str] = field(default_factory=dict)
     line_nats: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
     """(lines,) open total of each; not in JSON."""
@@ -144,6 +146,7 @@ class Result:
             "bytes": self.bytes,
             "tokens_per_second": self.tokens_per_second,
             "leaked_lines": self.leaked,
+            "leak_checked_lines": self.leak_checked,
             "versions": self.versions,
         }
 
@@ -176,6 +179,7 @@ class Result:
                 bytes=values["bytes"],
                 tokens_per_second=values["tokens_per_second"],
                 leaked=values["leaked_lines"],
+                leak_checked=values["leak_checked_lines"],
                 versions=values["versions"],
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -195,6 +199,7 @@ def evaluate(
     name: str,
     bytes_on_disk: int | None = None,
     leaked: int | None = None,
+    leak_checked: int | None = None,
     run: Run | None = None,
 ) -> Result:
     """One model on one raw text.
@@ -203,7 +208,7 @@ def evaluate(
         speller: None where the tokenizer knows every text, so that nothing is unknown.
         lines: the text that `counts` was made of: a list, or anything that can be read again.
         contexts: the source lines of a seq2seq model.
-        bytes_on_disk, leaked: passed through into the result.
+        bytes_on_disk, leaked, leak_checked: passed through into the result.
 
     Raises:
         CorpusError: no lines, or other lines than those counted.
@@ -219,6 +224,7 @@ def evaluate(
             name=name,
             bytes_on_disk=bytes_on_disk,
             leaked=leaked,
+            leak_checked=leak_checked,
             run=run,
         )
 
@@ -233,6 +239,7 @@ def measure(
     name: str,
     bytes_on_disk: int | None = None,
     leaked: int | None = None,
+    leak_checked: int | None = None,
     run: Run | None = None,
 ) -> Result:
     """`evaluate` on a text that is encoded already: for baselines, and models that share a vocabulary."""
@@ -269,6 +276,7 @@ def measure(
         bytes=bytes_on_disk,
         tokens_per_second=totals.tokens / totals.seconds if totals.seconds > 0 else None,
         leaked=leaked,
+        leak_checked=leak_checked,
         versions=_versions(),
         line_nats=totals.open_lines,
         line_characters=text.characters,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from textdl.evaluation.compare import Comparison, Ranking, bar
 from textdl.evaluation.perplexity import Result
+from textdl.evaluation.text import LEAK_LENGTH
 
 COLUMNS = (
     "model",
@@ -115,10 +116,10 @@ def _ranking(ranking: Ranking) -> Table:
 def _footnotes(results: Sequence[Result]) -> list[str]:
     notes = [f"* {reason}; not ranked." for r in results if (reason := bar(r)) is not None]
     notes += [
-        f"{r.model} was trained on {r.leaked:,} of the {r.text.lines:,} lines of this text ({r.leaked / r.text.lines:.1%}), "
-        "which flatters it."
+        f"{r.model} was trained on {r.leaked:,} of the {r.leak_checked:,} lines of this text that have {LEAK_LENGTH} "
+        f"characters or more ({r.leaked / r.leak_checked:.1%}), which flatters it."
         for r in results
-        if r.leaked
+        if r.leaked and r.leak_checked
     ]
     if any(r.unknown for r in results):
         notes.append(

@@ -7,7 +7,6 @@ open total, and the open total of every line for the bootstrap.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from textdl import scratch
 from textdl.encoded import UNK, Encoded, EncodedWriter
 from textdl.errors import CorpusError, ModelError, UsageError
 from textdl.evaluation.spelling import Speller
@@ -61,8 +61,8 @@ def encoded_text(
     Raises:
         CorpusError: no lines.
     """
-    with tempfile.TemporaryDirectory(prefix="textdl-eval-", ignore_cleanup_errors=True) as directory:
-        yield _encode(tokenizer, vocab, speller, lines, Path(directory), run or Run())
+    with scratch.temporary("eval") as directory:
+        yield _encode(tokenizer, vocab, speller, lines, directory, run or Run())
 
 
 def _encode(

@@ -18,7 +18,7 @@ from textdl.errors import CorpusError, ModelError, TextTypeError, UsageError
 from textdl.protocols import Tokenizer
 
 LEAK_LENGTH = 10
-"""Shorter lines recur by chance and are not called leaked."""
+"""Characters: shorter lines recur by chance and are not called leaked."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +125,17 @@ def checked_lines(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def leaked_lines(lines: Iterable[str], fingerprints: NDArray[np.uint64], line_fingerprint: Callable[[str], int]) -> int:
-    """How many lines of at least 10 characters occur in the training text.
+def leaked_lines(
+    lines: Iterable[str], fingerprints: NDArray[np.uint64], line_fingerprint: Callable[[str], int]
+) -> tuple[int, int]:
+    """How many lines of LEAK_LENGTH characters or more occur in the training text, and how many such lines there are.
 
     Args:
         fingerprints: of the training lines, sorted.
         line_fingerprint: the function that made them.
     """
-    if not len(fingerprints):
-        return 0
     found = np.fromiter((line_fingerprint(line) for line in lines if len(line) >= LEAK_LENGTH), np.uint64)
+    if not len(fingerprints):
+        return 0, len(found)
     at = np.minimum(np.searchsorted(fingerprints, found), len(fingerprints) - 1)
-    return int(np.count_nonzero(fingerprints[at] == found))
+    return int(np.count_nonzero(fingerprints[at] == found)), len(found)

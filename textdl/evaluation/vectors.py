@@ -263,8 +263,10 @@ def _cosines(subject: Subject, pairs: Sequence[Pair]) -> tuple[NDArray[np.float6
 
 
 def _correlation(judged: NDArray[np.float64], cosines: NDArray[np.float64], seed: int) -> tuple[float, Interval | None]:
-    around = interval(lambda rows: spearman(judged[rows], cosines[rows]), len(judged), seed=seed)
-    return spearman(judged, cosines), around
+    found = spearman(judged, cosines)
+    if abs(found) == 1.0:  # as two pairs must give; resamples then say nothing
+        return found, None
+    return found, interval(lambda rows: spearman(judged[rows], cosines[rows]), len(judged), seed=seed)
 
 
 def _difference(

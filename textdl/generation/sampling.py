@@ -1,12 +1,12 @@
 """Drawing text from any language model, a token at a time, many rows at once.
 
-Every row has a random stream of its own, made from the seed, its prompt and its number: the first
+Rows are drawn in groups, so that memory does not grow with their number, and the first are done early. Every row has a random stream of its own, made from the seed, its prompt and its number: the first
 sample is the same however many are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from textdl.encoded import EOS, Encoded
 from textdl.errors import UsageError
 from textdl.generation.transforms import Transform, apply
-from textdl.protocols import Floats, Ints, LanguageModel
+from textdl.protocols import Floats, Ints, LanguageModel, State
 
 _BLOCK = 128
+_CELLS = 1 << 22
+"""Probabilities of a group of rows: 16 MB, of which a few copies are made."""
 
 
 class Token(NamedTuple):
@@ -42,7 +44,8 @@ def sample(
 ) -> Iterator[Token]:
     """Draw n continuations of every prompt, token by token, so that they can be shown as they grow.
 
-    All rows are given their first token, in order of row, then all that go on their second, and so on.
+    All rows of a group are given their first token, in order of row, then all that go on their second, and so on;
+    then comes the next group. How many rows a group has depends on the size of the vocabulary alone.
 
     Args:
         max_tokens: drawn per row at most, a line end counted.
@@ -76,17 +79,42 @@ def _tokens(
     prefixes: Encoded | None,
     stop_at_line_end: bool,
 ) -> Iterator[Token]:
-    log_probs, state = model.start(contexts, prefixes)
-    prompts = len(log_probs)
-    if n > 1:
-        copies = np.repeat(np.arange(prompts), n)
-        log_probs, state = log_probs[copies], state.select(copies)
-    streams = [
-        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i, j))) for i in range(prompts) for j in range(n)
-    ]
-    rows = np.arange(prompts * n)
+    prompts = next((len(given) for given in (contexts, prefixes) if given is not None), 1)
+    size = max(1, _CELLS // model.vocab_size)
+    started = range(0)
+    for first in range(0, prompts * n, size):
+        rows = np.arange(first, min(first + size, prompts * n))
+        of_rows = rows // n
+        needed = range(int(of_rows[0]), int(of_rows[-1]) + 1)
+        if needed != started:
+            begins, begun = model.start(*(_lines(given, needed) for given in (contexts, prefixes)))
+            started = needed
+        copies = of_rows - needed.start
+        streams = {
+            row: np.random.default_rng(np.random.SeedSequence(seed, spawn_key=divmod(row, n))) for row in rows.tolist()
+        }
+        yield from _group(
+            model, begins[copies], begun.select(copies), rows, streams, max_tokens, transforms, stop_at_line_end
+        )
+
+
+def _lines(given: Encoded | None, needed: range) -> Encoded | None:
+    return None if given is None else given.lines(needed.start, needed.stop)
+
+
+def _group(
+    model: LanguageModel,
+    log_probs: Floats,
+    state: State,
+    rows: Ints,
+    streams: Mapping[int, np.random.Generator],
+    max_tokens: int,
+    transforms: Sequence[Transform],
+    stop_at_line_end: bool,
+) -> Iterator[Token]:
+    """Some rows to their ends. log_probs (B, V) and the state are those of the first tokens."""
     for left in reversed(range(max_tokens)):
-        ids = draw(apply(log_probs, transforms), np.array([streams[row].random() for row in rows]))
+        ids = draw(apply(log_probs, transforms), np.array([streams[row].random() for row in rows.tolist()]))
         yield from map(Token, rows.tolist(), ids.tolist())
         if stop_at_line_end:
             going = np.flatnonzero(ids != EOS)

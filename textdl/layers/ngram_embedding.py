@@ -28,6 +28,10 @@ class NgramEmbedding(nn.Module):
             nn.Parameter(torch.zeros(min(self.base**n, BUCKETS), size)) for n in range(2, order + 1)
         )
 
+    def nothing_before(self, rows: int) -> Tensor:
+        """(rows, order - 1), for where a text begins."""
+        return torch.full((rows, len(self.tables)), -1, device=self.tables[0].device)
+
     def forward(self, ids: Tensor, before: Tensor) -> Tensor:
         """ids (B, T) to (B, T, D). before (B, order - 1): the ids before the first, -1 where there are none."""
         read = torch.cat((before, ids), dim=1) + 1

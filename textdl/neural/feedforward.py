@@ -23,14 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textdl.encoded import EOS, Encoded
+from textdl.encoded import EOS
 from textdl.errors import UsageError
 from textdl.layers.adaptive_softmax import output_layer
 from textdl.layers.dropout import EmbeddingDropout, LockedDropout
 from textdl.layers.embedding import begin_with
 from textdl.layers.language_model import Network, States, TorchLanguageModel
 from textdl.neural.family import Rung, TrainingConfig, characters, check_shares, train_network
-from textdl.protocols import Floats, Run, TrainingData
 from textdl.storage import Reader
 
 
@@ -166,12 +165,7 @@ class FeedForwardNetwork(Network):
         return dict(self._hyperparameters)
 
 
-def fit(
-    data: TrainingData, config: Config, *, valid: Encoded | None = None, run: Run | None = None,
-    embeddings: Floats | None = None,
-) -> TorchLanguageModel:  # fmt: skip
-    """Train it; see family.train_network."""
-    return train_network(data, config, valid=valid, run=run, embeddings=embeddings)
+fit = train_network
 
 
 def load(reader: Reader) -> TorchLanguageModel:

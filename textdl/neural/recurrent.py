@@ -1,6 +1,7 @@
 """Recurrent language models (Elman 1990; Mikolov et al. 2010; with LSTM: Sundermeyer, Schlueter and Ney 2012).
 
-    e_t = E w_t                      embedding of the token before; for the first of a line, of </s>
+    e_t = E w_t + ...                embedding of the token before, for the first of a line of </s>; where `ngrams` is
+                                     above 1, of the last few together too (ngram_embedding.py)
     h_t = cell(e_t, h_{t-1})         one or more layers
     P(w_{t+1}) = softmax(E P h_t + b)
 
@@ -27,17 +28,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textdl.encoded import Encoded
 from textdl.errors import UsageError
 from textdl.layers.adaptive_softmax import output_layer
 from textdl.layers.dropout import EmbeddingDropout, LockedDropout, WeightDropout
 from textdl.layers.embedding import begin_with
 from textdl.layers.language_model import Network, States, TorchLanguageModel
+from textdl.layers.ngram_embedding import NgramEmbedding
 from textdl.layers.recurrent import CELLS, Jordan
 from textdl.layers.recurrent.jordan import Output
 from textdl.layers.softmax import Softmax
 from textdl.neural.family import Rung, TrainingConfig, characters, check_choice, check_shares, train_network
-from textdl.protocols import Floats, Run, TrainingData
 from textdl.storage import Reader
 
 
@@ -46,7 +46,7 @@ class Config(TrainingConfig):
     """Options of `textdl train rnn`."""
 
     FAMILY = "rnn"
-    COUNTS = ("embedding_size", "hidden_size", "layers", "bptt")
+    COUNTS = ("embedding_size", "hidden_size", "layers", "bptt", "ngrams")
 
     cell: str = "lstm"
     """The recurrent cell: lstm, gru, elman, elman-relu or jordan."""
@@ -56,6 +56,8 @@ class Config(TrainingConfig):
     """Features of the cell."""
     layers: int = 1
     """Cells on top of each other."""
+    ngrams: int | None = None
+    """Tokens that are looked up together, at most."""
     tied: bool = True
     """One matrix for input and output, with a projection before the output."""
     layer_norm: bool = False
@@ -81,8 +83,8 @@ class Config(TrainingConfig):
         # With many types, nearly all time and memory of a step go into matrices of V by the embedding size.
         wide = 128 if characters(vocab_size) or vocab_size > 40_000 else 256
         return (
-            Rung(0, 0, {"embedding_size": 128, "hidden_size": 192}),
-            Rung(100_000, 0, {"embedding_size": wide, "hidden_size": 384}),
+            Rung(0, 0, {"embedding_size": 128, "hidden_size": 192, "ngrams": 1}),
+            Rung(100_000, 0, {"embedding_size": wide, "hidden_size": 384, "ngrams": 1}),
         )
 
     def steps(self, sizes: Mapping[str, int], vocab_size: int) -> int:
@@ -98,7 +100,7 @@ class Config(TrainingConfig):
         return RecurrentNetwork(
             vocab_size=vocab_size, cell=self.cell, layers=self.layers, tied=self.tied, layer_norm=self.layer_norm,
             residual=self.residual, cutoffs=self.cutoffs, generator=generator,
-            embedding_size=sizes["embedding_size"], hidden_size=sizes["hidden_size"],
+            embedding_size=sizes["embedding_size"], hidden_size=sizes["hidden_size"], ngrams=sizes["ngrams"],
         )  # fmt: skip
 
     def set_dropout(self, network: Network, rate: float) -> None:
@@ -113,12 +115,13 @@ class RecurrentNetwork(Network):
 
     def __init__(
         self, *, vocab_size: int, cell: str, embedding_size: int, hidden_size: int, layers: int, tied: bool,
-        layer_norm: bool = False, residual: bool = False, cutoffs: Sequence[int] = (), bidirectional: bool = False,
-        generator: torch.Generator | None = None,
+        ngrams: int = 1, layer_norm: bool = False, residual: bool = False, cutoffs: Sequence[int] = (),
+        bidirectional: bool = False, generator: torch.Generator | None = None,
     ):  # fmt: skip
         """
         Args:
             tied: one matrix for input and output.
+            ngrams: tokens that are looked up together, at most.
             layer_norm: what goes into each layer, and comes out of the last, has mean 0 and variance 1 at each step.
             residual: each layer adds to what it is given, where the sizes agree.
             cutoffs: of an adaptive softmax; none: the full one.
@@ -141,10 +144,12 @@ class RecurrentNetwork(Network):
                 "--cell jordan: its output is fed back from the one hidden layer through the full softmax, so it takes "
                 "neither --layers above 1 nor layer normalisation, residual connections or an adaptive softmax."
             )
+        if ngrams < 1:
+            raise UsageError(f"--ngrams {ngrams}: expected 1, for single tokens, or more.")
         generator = generator or torch.Generator()
         self._hyperparameters = {
             "vocab_size": vocab_size, "cell": cell, "embedding_size": embedding_size, "hidden_size": hidden_size,
-            "layers": layers, "tied": tied, "layer_norm": layer_norm, "residual": residual, "cutoffs": list(cutoffs),
+            "layers": layers, "tied": tied, "ngrams": ngrams, "layer_norm": layer_norm, "residual": residual, "cutoffs": list(cutoffs),
         }  # fmt: skip
         self.layer_norm, self.residual = layer_norm, residual
         self.embedding_size = embedding_size
@@ -155,6 +160,7 @@ class RecurrentNetwork(Network):
         self.layers = nn.ModuleList(CELLS[cell](a, b, self.weight_dropout) for a, b in pairwise(sizes))
         output_size = embedding_size if tied else hidden_size
         self.projection = nn.Parameter(torch.zeros(output_size, hidden_size)) if tied else None
+        self.ngrams = NgramEmbedding(vocab_size, embedding_size, ngrams) if ngrams > 1 else None
         self.softmax = output_layer(vocab_size, output_size, cutoffs)
         self.embedding = None if tied else nn.Parameter(torch.zeros(vocab_size, embedding_size))
 
@@ -185,14 +191,19 @@ class RecurrentNetwork(Network):
                 begin_with(self.embedding, embeddings)
 
     def initial_state(self, rows: int) -> States:
-        return tuple(tensor for layer in self.layers for tensor in layer.initial_state(rows))
+        """Of each layer; and the ids before the first, where n-grams are looked up."""
+        before = () if self.ngrams is None else (self.ngrams.nothing_before(rows),)
+        return (*before, *(tensor for layer in self.layers for tensor in layer.initial_state(rows)))
 
     def forward(self, ids: Tensor, state: States) -> tuple[Tensor, States]:
         # A row of the matrix has norm 1 at the start, which suits the softmax; a cell wants features of variance 1.
         x = self.softmax.embed(ids) if self.embedding is None else F.embedding(ids, self.embedding)
+        after: list[Tensor] = []
+        if self.ngrams is not None:
+            x = x + self.ngrams(ids, state[0])
+            after.append(torch.cat((state[0], ids), dim=1)[:, ids.shape[1] :])
         x = self.embedding_dropout(x * math.sqrt(self.embedding_size), ids, self.vocab_size)
         x = self.dropout(x)
-        after: list[Tensor] = []
         for layer in self.layers:
             before = state[len(after) : len(after) + layer.tensors]
             into = self._normalised(x)
@@ -201,7 +212,9 @@ class RecurrentNetwork(Network):
             x = x + y if self.residual and x.shape == y.shape else y
             after.extend(new)
         x = self._normalised(x)
-        return (x if self.projection is None else F.linear(x, self.projection)), tuple(after)
+        if self.projection is not None:
+            x = F.linear(x, self.projection.to(x.dtype))
+        return x.float(), tuple(after)
 
     def _normalised(self, x: Tensor) -> Tensor:
         """Without gain and bias: the matrix that follows can do what they would."""
@@ -218,12 +231,7 @@ class RecurrentNetwork(Network):
         return dict(self._hyperparameters)
 
 
-def fit(
-    data: TrainingData, config: Config, *, valid: Encoded | None = None, run: Run | None = None,
-    embeddings: Floats | None = None,
-) -> TorchLanguageModel:  # fmt: skip
-    """Train it; see family.train_network."""
-    return train_network(data, config, valid=valid, run=run, embeddings=embeddings)
+fit = train_network
 
 
 def load(reader: Reader) -> TorchLanguageModel:

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from textdl.encoded import Encoded
 from textdl.errors import UsageError
 from textdl.layers.adaptive_softmax import AdaptiveSoftmax
 from textdl.layers.attention import LayerCache
@@ -39,7 +38,6 @@ from textdl.layers.positions import POSITIONS
 from textdl.layers.softmax import Softmax
 from textdl.layers.transformer import ACTIVATIONS, TransformerLayer, norm
 from textdl.neural.family import Rung, TrainingConfig, characters, check_choice, train_network
-from textdl.protocols import Floats, Run, TrainingData
 from textdl.storage import Reader
 
 _ROOM = 32
@@ -242,12 +240,7 @@ class TransformerNetwork(WindowedNetwork):
         return dict(self._hyperparameters)
 
 
-def fit(
-    data: TrainingData, config: Config, *, valid: Encoded | None = None, run: Run | None = None,
-    embeddings: Floats | None = None,
-) -> TorchLanguageModel:  # fmt: skip
-    """Train it; see family.train_network."""
-    return train_network(data, config, valid=valid, run=run, embeddings=embeddings)
+fit = train_network
 
 
 def load(reader: Reader) -> TorchLanguageModel:

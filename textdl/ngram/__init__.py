@@ -18,7 +18,9 @@ Uses numpy and numba, which are loaded by the first `fit` or `load`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,6 +59,9 @@ class Config:
     """Threads; 0: one for each core. The model does not depend on it."""
 
     def __post_init__(self) -> None:
+        for name in ("order", "memory", "workers"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _whole(name, value))
         if not 1 <= self.order <= MAX_ORDER:
             raise UsageError(f"--order {self.order}: an n-gram model has an order of 1 to {MAX_ORDER}.")
         if self.smoothing not in SMOOTHINGS:
@@ -72,7 +77,9 @@ class Config:
         self._check_prune()
 
     def _check_prune(self) -> None:
-        object.__setattr__(self, "prune", tuple(self.prune))
+        if isinstance(self.prune, str) or not isinstance(self.prune, Iterable):
+            raise UsageError(f"--prune {self.prune!r}: expected a threshold for each order, such as (0, 0, 1)")
+        object.__setattr__(self, "prune", tuple(_whole("prune", threshold) for threshold in self.prune))
         given = ",".join(map(str, self.prune))
         if len(self.prune) > self.order:
             raise UsageError(f"--prune {given}: {len(self.prune)} thresholds for a model of --order {self.order}.")
@@ -81,6 +88,8 @@ class Config:
                 f"--prune {given}: unigrams are never pruned, so the first threshold is 0. "
                 "To leave out rare words, cut the vocabulary."
             )
+        if any(threshold < 0 for threshold in self.prune):
+            raise UsageError(f"--prune {given}: thresholds are counts, from 0 up")
         if list(self.prune) != sorted(self.prune):
             raise UsageError(
                 f"--prune {given}: thresholds may not fall from one order to the next, "
@@ -96,6 +105,13 @@ class Config:
     def thresholds(self) -> tuple[int, ...]:
         """`prune` for every order."""
         return self.prune + (self.prune[-1:] or (0,)) * (self.order - len(self.prune))
+
+
+def _whole(name: str, value: Any) -> int:
+    """A whole number as an int; numpy's are taken, bools are none."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UsageError(f"--{name} {value!r}: expected a whole number")
+    return int(value)
 
 
 def fit(

@@ -12,7 +12,7 @@ probability 1 as lmplz does: its line is there for the back-off weight, and nobo
 probability or weight of 0, which only mle has, is -99, as SRILM's ngram-format(5) defines. add-k has no
 ARPA form: what it gives to unseen words does not depend on a shorter context.
 
-Read: KenLM's, SRILM's and the CMU toolkit's dialects. Text before \data\, blank lines, spaces for tabs,
+Read: KenLM's, SRILM's and the CMU toolkit's dialects. Text before \data\, blank lines, a space for a tab or beside it,
 \r\n, a byte-order mark; back-off weights left out, -99 and -inf for 0; <UNK> for <unk>; n-grams in any
 order, and longer ones without the shorter ones they begin or end with. What KenLM says of a file is
 what the model says: an <unk> that the file lacks has log10 p = -100.
@@ -30,12 +30,12 @@ import io
 import math
 import os
 import re
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -43,12 +43,14 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from textdl import scratch
 from textdl.encoded import BOS, EOS, UNK
 from textdl.errors import ModelError, UsageError
 from textdl.ngram import MAX_ORDER, arpa_kernels
 from textdl.ngram.model import NgramModel
 from textdl.ngram.packed import LogBlock, pack
 from textdl.protocols import Run
+from textdl.storage import FULL, reason
 from textdl.vocabulary import SPECIALS, Vocabulary
 
 _LN10 = math.log(10)
@@ -85,7 +87,8 @@ def write(model: NgramModel, vocab: Vocabulary, path: Path) -> None:
     The file is complete or not there. Memory does not grow with the model.
 
     Raises:
-        UsageError: the vocabulary is another model's, the smoothing is add-k, or the file cannot be written.
+        UsageError: the vocabulary is another model's, the smoothing is add-k, or the name cannot be written to.
+        ModelError: there is no room for the file.
     """
     if len(vocab) != model.vocab_size:
         raise UsageError(f"A vocabulary of {len(vocab)} does not belong to a model with one of {model.vocab_size}.")
@@ -114,6 +117,11 @@ def write(model: NgramModel, vocab: Vocabulary, path: Path) -> None:
                     file.write(form * len(rows) % tuple(rows.ravel().tolist()))  # all at once: half the time
             file.write("\n\\end\\\n")
     except OSError as error:
+        if error.errno in FULL:
+            raise ModelError(
+                f"the ARPA file {path} cannot be written: {reason(error)}. Make room there, or name a file on a larger "
+                "disk; .gz takes a third of the room."
+            ) from error
         raise UsageError(f"{path} cannot be written ({error.strerror or error}). Choose another name.") from error
 
 
@@ -177,11 +185,17 @@ class _Line:
 
     path: Path
     number: int
-    fields: list[str]
+    text: str
+
+    @cached_property
+    def fields(self) -> list[str]:
+        return _fields(self.text)
 
     def numbers(self, order: int) -> tuple[float, float]:
         """log10 p and log10 back-off."""
         fields = self.fields
+        if _EMPTY.search(self.text.strip(" \t")):
+            raise self.error(f"expected a {order}-gram whose fields are one space or tab apart, none of them empty")
         try:
             if not order + 1 <= len(fields) <= order + 2 or "_" in fields[0] + fields[-1] * (len(fields) == order + 2):
                 raise ValueError  # Python reads 1_0 as 10
@@ -194,13 +208,18 @@ class _Line:
         return min(p, 0.0), backoff
 
     def error(self, expected: str) -> ModelError:
-        return _wrong(self.path, self.number, expected, " ".join(self.fields))
+        return _wrong(self.path, self.number, expected, self.text)
 
 
 def _wrong(path: Path, number: int, expected: str, found: str) -> ModelError:
     return ModelError(f"{path}, line {number}: {expected}, got {found[:60]!r}")
 
 
+def _fields(text: str) -> list[str]:
+    return [part for part in text.replace("\t", " ").split(" ") if part]
+
+
+_EMPTY = re.compile("  |\t\t")
 _LARGEST = 38.0
 """Of log10 back-offs: 10 to more than that is beyond float32."""
 _SIZE = re.compile(r"ngram[ \t]+(\d{1,9})[ \t]*=[ \t]*(\d{1,18})")
@@ -312,12 +331,13 @@ def _parsed(
         line = lines.next()
         if line is None:
             break
-        fields = [part for part in line.rstrip("\r").replace("\t", " ").split(" ") if part]
+        line = line.rstrip("\r")
+        fields = _fields(line)
         if not fields:
             continue
         if left and not (fields[0][0] == "\\" and len(fields) == 1):
             left -= 1
-            yield order, _Line(path, lines.number, fields)
+            yield order, _Line(path, lines.number, line)
             continue
         text = " ".join(fields)
         if not begun:
@@ -369,8 +389,8 @@ def load(path: Path, *, opened: Opener = _opened, run: Run | None = None) -> tup
         ModelError: it is not an ARPA file, with the number of the line.
     """
     run = run or Run()
-    with tempfile.TemporaryDirectory(prefix="textdl-arpa-", ignore_cleanup_errors=True) as directory:
-        loader = _Loader(path, opened, Path(directory), run)
+    with scratch.temporary("arpa") as directory:
+        loader = _Loader(path, opened, directory, run)
         loader.read()
         return NgramModel(pack(loader, run=run)), Vocabulary(loader.words)
 

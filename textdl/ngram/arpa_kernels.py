@@ -130,6 +130,16 @@ def skip(text: Array, at: Int, stop: Int) -> Int:
 
 
 @exact_kernel
+def between(text: Array, at: Int, stop: Int) -> Int:
+    """Behind what separates two fields, one space or tab or one of each; at itself where that is not what is here."""
+    end = skip(text, at, stop)
+    for i in range(at + 1, end):
+        if text[i] == text[i - 1]:
+            return at  # an empty word between them
+    return end
+
+
+@exact_kernel
 def parse(
     text: Array, at: Int, order: Int, words: Array, ends: Array, slots: Array, ids: Array, p: Array, backoff: Array
 ) -> tuple[Int, Int, Int]:
@@ -158,7 +168,7 @@ def parse(
             break
         known = True
         for i in range(order):
-            start = skip(text, at, stop)
+            start = between(text, at, stop)
             if start == at:
                 known = False
                 break
@@ -179,7 +189,7 @@ def parse(
         weight = 0.0
         start = skip(text, at, stop)
         if start < stop and text[start] != _LINE_FEED and text[start] != _RETURN:
-            if start == at:
+            if between(text, at, stop) == at:
                 break
             weight, start = number(text, start, stop)
             if start < 0 or weight >= _HIGHEST:

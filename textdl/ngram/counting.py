@@ -22,7 +22,6 @@ import itertools
 import mmap
 import os
 import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +34,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from textdl import scratch
 from textdl.encoded import BOS, EOS, Encoded
 from textdl.errors import CorpusError, UsageError
 from textdl.ngram import counting_kernels as kernels
@@ -133,7 +133,7 @@ def count(
     workers = max(1, min(workers, free // _thread_memory(plan, _LEAST)))
     directory = None
     try:
-        directory = Path(tempfile.mkdtemp(prefix="textdl-ngram-"))
+        directory = scratch.make("ngram")
         results = _count_on_disk(plan, lines, occurs, free, workers, directory, run)
     except BaseException as error:
         if directory is not None:

@@ -40,7 +40,6 @@ Smaller Language Model Queries", 2011), which hold probabilities; counts and lin
 from __future__ import annotations
 
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -52,6 +51,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from textdl import scratch
 from textdl.errors import CorpusError, ModelError
 from textdl.ngram import kernels
 from textdl.ngram.levels import SCANNED, Block
@@ -309,7 +309,7 @@ def pack(levels: PackableLevels, directory: Path | None = None, run: Run | None 
     """
     run = run or Run()
     if directory is None and getattr(levels, "on_disk", False):
-        directory = Path(tempfile.mkdtemp(prefix="textdl-ngram-"))
+        directory = scratch.make("ngram")
         try:
             packed = pack(levels, directory, run)
         except BaseException:

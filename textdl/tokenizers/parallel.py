@@ -16,7 +16,6 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,7 +29,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from textdl import errors
+from textdl import errors, scratch
 from textdl.errors import TextdlError, UsageError
 from textdl.protocols import Tokenizer
 from textdl.storage import saving
@@ -222,16 +221,14 @@ def blocks(tokenizer: Tokenizer, batches: Iterable[list[str]], *, processes: int
                 yield Block(0, *numbering.block(tokenizer, group))
         return
     with ExitStack() as stack:
-        folder = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="textdl-tokenizer-", ignore_cleanup_errors=True)
-        )
-        with saving(Path(folder, "model"), {}) as out:
+        folder = stack.enter_context(scratch.temporary("tokenizer"))
+        with saving(folder / "model", {}) as out:
             tokenizer.save(out)
         idle: SimpleQueue[_Worker] = SimpleQueue()
         pool = ThreadPoolExecutor(processes)
         stack.callback(pool.shutdown, cancel_futures=True)  # after the workers are stopped
         for number in range(processes):
-            worker = _Worker(number, Path(folder, "model"))
+            worker = _Worker(number, folder / "model")
             stack.callback(worker.stop)
             idle.put(worker)
 

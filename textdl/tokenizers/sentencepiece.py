@@ -21,7 +21,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -29,6 +28,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
+from textdl import scratch
 from textdl.errors import CorpusError, ModelError, TextTypeError, UsageError
 from textdl.protocols import Run
 from textdl.storage import Reader, Writer, fsync
@@ -385,8 +385,8 @@ def train(
         "byte_fallback": True, "hard_vocab_limit": False, "max_sentence_length": 16 * LONGEST,
         "num_threads": _THREADS,
     }  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="textdl-sentencepiece-", ignore_cleanup_errors=True) as folder:
-        sampled, sentences = Path(folder) / "sample", Path(folder) / "sentences"
+    with scratch.temporary("sentencepiece") as folder:
+        sampled, sentences = folder / "sample", folder / "sentences"
         try:
             counts = training.draw(lines, sampled, sample, seed, run, run.note)
             kept = training.alphabet(counts, coverage, vocab_size - fixed, fixed, run.note)
@@ -394,7 +394,7 @@ def train(
             sampled.unlink()
             if (memory := training.memory(counts, model)) > _WORTH_SAYING:
                 run.note(f"{model} pieces of {counts.total():,} characters: this takes about {memory / 1e9:.1f} GB")
-            made = SentencePieceTokenizer(training.learn(Path(folder), options, vocab_size - fixed - len(kept), run))
+            made = SentencePieceTokenizer(training.learn(folder, options, vocab_size - fixed - len(kept), run))
         except OSError as error:
             raise CorpusError(
                 f"the sample to learn from cannot be kept in {folder}: {error.strerror or error}. Take a smaller "

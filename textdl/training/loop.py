@@ -33,6 +33,7 @@ from textdl.errors import ModelError, TextdlError
 from textdl.layers.device import fast_bfloat16, precision
 from textdl.layers.language_model import Network, States
 from textdl.protocols import Run
+from textdl.training import allocation
 from textdl.training.averaging import WeightAverage
 from textdl.training.batching import Batch
 from textdl.training.objective import Forward, next_token_loss
@@ -200,7 +201,7 @@ class Trainer:
         """Of precisions and numbers of threads: seconds a step takes, and with which."""
         ways = self._ways()
         fastest = (math.inf, *ways[0])
-        with self._undone():
+        with self._undone(), allocation.kept():
             for name, threads in ways:
                 with precision(name), _threads(threads):
                     pace = self._pace(seconds / len(ways))
@@ -292,7 +293,7 @@ class Trainer:
             self._resume(found)
         self._began = time.monotonic() - self._position.seconds
         try:
-            with run.timing("training"), precision(plan.precision), _threads(plan.threads):
+            with run.timing("training"), precision(plan.precision), _threads(plan.threads), allocation.kept():
                 self._follow(plan)
         except KeyboardInterrupt:
             run.interrupted = True

@@ -12,6 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.kernels import kernel
+from textdl.simd import (
+    add,
+    div,
+    element,
+    exp_minus,
+    fma,
+    load,
+    load_twice,
+    mul,
+    positive,
+    splat,
+    store,
+    where_negative,
+)
 from textdl.word2vec.kernels import (
     FACTORS,
     GROUP,
@@ -25,20 +39,6 @@ from textdl.word2vec.kernels import (
     place,
     products,
     total,
-)
-from textdl.word2vec.simd import (
-    add,
-    div,
-    element,
-    exp_minus,
-    fma,
-    load,
-    load_twice,
-    mul,
-    positive,
-    splat,
-    store,
-    where_negative,
 )
 
 

@@ -26,6 +26,8 @@ from textdl.word2vec.vectors import Floats
 _FIXED = ("model", "loss", "dim")
 """What the matrices are made of."""
 _SHOWN = 10
+_BLOCK = 4096
+"""Words compared at once, so that no matrix is copied."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +98,12 @@ def report(start: Start, vectors: Floats, seen: NDArray[np.int64], vocab: Vocabu
     """
     old = start.ids[len(SPECIALS) :]
     new = np.setdiff1d(np.arange(len(SPECIALS), len(vectors)), old)
-    before, after = start.model.vectors[len(SPECIALS) :], vectors[old]
-    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    cosines = np.einsum("ij,ij->i", before, after) / np.where(lengths > 0, lengths, 1)
+    lengths, cosines = np.zeros(len(old)), np.zeros(len(old))
+    for first in range(0, len(old), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        before, after = start.model.vectors[len(SPECIALS) :][rows], vectors[old[rows]]
+        lengths[rows] = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+        cosines[rows] = np.einsum("ij,ij->i", before, after) / np.where(lengths[rows] > 0, lengths[rows], 1)
     trained = np.flatnonzero((seen[old] > 0) & (lengths > 0))
     most = trained[np.argsort(cosines[trained], kind="stable")][:_SHOWN]
     return {

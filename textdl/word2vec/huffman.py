@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from textdl.encoded import BOS, EOS, UNK
 from textdl.kernels import kernel
+from textdl.simd import element
 from textdl.word2vec.kernels import GROUP, STRIDE, Floats, Ids, Offsets
-from textdl.word2vec.simd import element
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,10 @@ class Tree:
     def depth(self) -> int:
         """Turns on the longest path."""
         return int(np.diff(self.offsets).max())
+
+    def mean_depth(self, counts: NDArray[np.int64]) -> float:
+        """Turns on the path of a token, on average. counts: (V,) the tree was made of."""
+        return float(np.average(np.diff(self.offsets), weights=counts))
 
 
 def tree(counts: NDArray[np.int64]) -> Tree:

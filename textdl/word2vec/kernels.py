@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.kernels import kernel
-from textdl.word2vec.simd import element, fma, fold1, fold2, fold4, fold8, load, prefetch, splat, store
+from textdl.simd import element, fma, fold1, fold2, fold4, fold8, load, prefetch, splat, store
 
 Ids = NDArray[np.int32]
 Offsets = NDArray[np.int64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -71,7 +71,7 @@ class Config:
     deterministic: bool = False
     """The same seed gives the same bytes for any number of workers, more slowly."""
     patience: int = 0
-    """Epochs without a better loss on held-out text before training stops; 0: never stops early."""
+    """Epochs in a row with a loss on held-out text more than 0.5 % above the lowest, before training stops; 0: never."""
 
     def __post_init__(self) -> None:
         _one_of("model", self.model, MODELS)
@@ -101,9 +101,32 @@ class Config:
     @property
     def learning_rate(self) -> float:
         """The learning rate at the start: alpha, or what suits the model where it is None."""
-        if self.alpha is not None:
-            return self.alpha
+        return self.usual_rate if self.alpha is None else self.alpha
+
+    @property
+    def usual_rate(self) -> float:
+        """The learning rate that suits the model."""
         return _SKIPGRAM_RATE if self.model == "skipgram" else _CBOW_RATES[self.loss, self.cbow_gradient]
+
+    @property
+    def in_order(self) -> bool:
+        """Whether chunks are trained on one after the other. All paths of a Huffman tree begin at its root: threads that
+        write to the same few rows at once are slower than one, which has those rows in its cache.
+        """
+        return self.deterministic or self.loss == "hs"
+
+    def without_effect(self, given: Collection[str]) -> list[str]:
+        """Sentences about those of the given settings that others make meaningless."""
+        return [
+            f"--{name.replace('_', '-')} has no effect with --{other.replace('_', '-')} {value}."
+            for other, value, names in (
+                ("loss", "hs", ("negative", "ns_exponent")),
+                ("model", "skipgram", ("cbow_gradient",)),
+                ("schedule", "constant", ("min_alpha",)),
+            )
+            for name in names
+            if name in given and getattr(self, other) == value
+        ]
 
     def threads(self, tokens: int) -> int:
         """Threads for a text of so many tokens."""

@@ -86,7 +86,9 @@ def choices(counts: NDArray[np.int64], *, sample: float, exponent: float) -> Cho
     if sample > 0:
         ratio = sample * weights.sum() / np.maximum(weights, 1)
         keep *= np.minimum(np.sqrt(ratio) + ratio, 1)
-    noise = np.where(weights > 0, weights**exponent, 0)
+    known = weights > 0
+    noise = np.zeros_like(weights)
+    noise[known] = (weights[known] / weights.max()) ** exponent  # of shares, for the powers of counts may overflow
     threshold, alias = _alias(noise * (len(noise) / noise.sum()))
     return Choices(keep.astype(np.float32), threshold, alias)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from textdl import memory
 from textdl.encoded import Encoded
 from textdl.protocols import Run, TrainingData
 from textdl.vocabulary import SPECIALS
@@ -38,9 +39,13 @@ class Plan:
     epochs: int
     workers: int
     matrix_bytes: int
-    """Word vectors and vectors of targets, and the copy of them that is made in the end or kept on the way."""
+    """Word vectors and vectors of targets, the copy of them that is made in the end or kept on the way, with patience that
+    of the best epoch, and the vectors to go on from."""
     text_bytes: int
     """Encoded text; mapped from disk where it is long, and then given back when memory is short."""
+    peak_bytes: int | None
+    """Most that the process will hold: vectors, and what it took to come this far, text and compiled code included; None
+    where the system does not tell."""
     words_per_second: float
     """Measured; tokens, known or not, in a second."""
     seconds: float
@@ -55,6 +60,7 @@ class Plan:
             ("of them kept", f"{self.kept_tokens:,} ({share:.1%}; the others are unknown or thinned out)"),
             ("memory for vectors", f"{self.matrix_bytes / 1e6:,.0f} MB"),
             ("memory for text", f"{self.text_bytes / 1e6:,.0f} MB"),
+            *([("memory in all", f"{self.peak_bytes / 1e6:,.0f} MB")] if self.peak_bytes is not None else []),
             ("speed", f"{self.words_per_second:,.0f} words/s with {self.workers} worker(s)"),
             ("training", f"{_duration(self.seconds)} for {self.epochs:,} epochs"),
         ]
@@ -72,22 +78,28 @@ def plan(data: TrainingData, config: Config, *, run: Run | None = None, start: S
     counts = seen if start is None else start.counts
     check_types(counts)
     workers = config.threads(corpus.tokens)
-    updates = Updates(config, counts, *matrices(counts, config, run.seed, start), workers=workers)
     with run.timing("compile"):
-        updates.compile()
+        few = np.array([0, 0, 0, 1, 1])
+        Updates(config, few, *matrices(few, config, run.seed), workers=1).compile()
+    before = memory.peak()
+    updates = Updates(config, counts, *matrices(counts, config, run.seed, start), workers=workers)
     with run.timing("probe"):
         speed = _speed(updates, corpus, config, run.seed)
     known = len(counts) - len(SPECIALS)
     keep = noise.choices(counts, sample=config.sample, exponent=config.ns_exponent).keep
-    padded = 2 * 4 * len(counts) * kernels.padded(config.dim)
+    copies = (2 if config.patience else 1) * config.dim
+    vectors = 2 * 4 * len(counts) * (kernels.padded(config.dim) + copies)
+    if start is not None:
+        vectors += start.model.vectors.nbytes + start.model.context.nbytes
     return Plan(
         words=known,
         tokens=corpus.tokens,
         kept_tokens=round(float(seen @ keep.astype(np.float64))),
         epochs=config.epochs,
         workers=workers,
-        matrix_bytes=padded + 2 * 4 * len(counts) * config.dim,
+        matrix_bytes=vectors,
         text_bytes=corpus.ids.nbytes + corpus.offsets.nbytes,
+        peak_bytes=before + vectors if before is not None else None,
         words_per_second=round(speed, 1),
         seconds=round(config.epochs * corpus.tokens / speed, 3),
     )

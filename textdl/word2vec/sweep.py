@@ -137,6 +137,8 @@ class Updates:
         self.choices = noise.choices(counts, sample=config.sample, exponent=config.ns_exponent)
         self.tree = huffman.tree(counts) if config.loss == "hs" else None
         asked = self.tree.depth if self.tree is not None else 1 + config.negative
+        self.untrained = math.log(2) * (1 + config.negative if self.tree is None else self.tree.mean_depth(counts))
+        """About the loss of vectors that know nothing: every question is answered with one half."""
         self.groups = -(-asked // kernels.GROUP)
         """Of output rows of one target, at most."""
         self.width = kernels.padded(config.dim)
@@ -163,7 +165,7 @@ class Updates:
         Raises:
             TextdlError: the loss is no longer a number.
         """
-        sweep = Pass(corpus.tokens, self.workers, self.chunk, self.config.deterministic)
+        sweep = Pass(corpus.tokens, self.workers, self.chunk, self.config.in_order)
         threads = [
             threading.Thread(target=self._work, args=(sweep, corpus, key, worker, rate), daemon=True)
             for worker in range(sweep.workers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from textdl.encoded import BOS, EOS, UNK, Encoded
 from textdl.errors import CorpusError, ModelError, TextdlError, UsageError
 from textdl.protocols import Run, TrainingData
+from textdl.storage import check_room
 from textdl.vocabulary import SPECIALS, Vocabulary
 from textdl.word2vec import extending, kernels, noise
 from textdl.word2vec.extending import Start
@@ -24,8 +26,15 @@ from textdl.word2vec.model import Config, Word2Vec
 from textdl.word2vec.sweep import Pass, Rate, Updates
 from textdl.word2vec.vectors import Floats
 
+_EXPLODED = 3.0
+"""Times the loss of untrained vectors: a mean loss above it is that of vectors that grow without bound."""
+_WORSE = 1.005
+"""Times the lowest loss on held-out text: what is not above it may be chance. Between runs of two threads without locks, the
+loss after the same epoch had a standard deviation of 0.02 to 0.2 % where lines stood in random order."""
 _APART = 1.0
 """Seconds between checkpoints at least: shorter epochs are not worth the wait for a disk."""
+_MANY = 100
+"""Noise words that the usual learning rates bear: their steps are added up, and 300 still trained, 1,000 did not."""
 _HELD_OUT = 0xFFFFFFFF
 """The `epoch` of the random choices on held-out text: always the same."""
 
@@ -44,7 +53,8 @@ def fit(
     Each epoch is recorded in run.curve: `epoch` from 1, `loss` (mean nats per prediction while the vectors change:
     for skip-gram a pair of target and context word, for CBOW a target; noise words or the path in the tree included),
     `valid_loss` (the same on `valid`, with random choices that stay the same), `words_per_second`, `alpha` at its end.
-    With config.patience, the vectors of the epoch with the lowest valid_loss are returned.
+    With config.patience, training ends after so many epochs in a row with a valid_loss more than 0.5 % above the lowest, and
+    the vectors of the epoch with the lowest are returned.
     Ctrl-C and run.deadline end training early; the vectors so far are returned. So are those of the last good epoch
     when the loss is no longer finite (run.failed). With run.checkpoint, training goes on from it and writes it
     after every epoch but the last; of short ones, after one in a second.
@@ -55,7 +65,7 @@ def fit(
 
     Raises:
         CorpusError: fewer than two types of words, or no line with two known words.
-        TextdlError: the loss is not finite in the first epoch.
+        TextdlError: the loss is not finite in the first epoch, or far above that of untrained vectors.
         UsageError: patience without held-out text; vectors that do not fit.
     """
     run = run or Run()
@@ -73,12 +83,16 @@ def fit(
         _check(valid, data.vocab_size)
     with run.timing("compile"):
         noise.choices(np.ones(4, np.int64), sample=0, exponent=1)
-    training = _Training(data, config, seen if start is None else start.counts, valid, run, start)
+    counts = seen if start is None else start.counts
+    if run.checkpoint is not None:
+        check_room(run.checkpoint.directory, 4 * len(counts) * config.dim, files=2)
+    training = _Training(data, config, counts, valid, run, start)
     with run.timing("compile"):
         training.updates.compile()
-    if training.updates.workers > 1 and not config.deterministic:
+    if training.updates.workers > 1 and not config.in_order:
+        stops = ", and may stop elsewhere if parts of the text differ" if config.patience else ""
         run.note(
-            f"{training.updates.workers} threads without locks: another run gives slightly other vectors. "
+            f"{training.updates.workers} threads without locks: another run gives slightly other vectors{stops}. "
             "--deterministic or one worker repeats exactly."
         )
     if start is not None and config.loss == "hs" and not start.same_words:
@@ -152,6 +166,8 @@ class _Training:
         """The trained vectors, and what there is to say of the training."""
         config, run = self._config, self._run
         if not self._pairs and not run.interrupted:
+            if run.checkpoint is not None:
+                run.checkpoint.remove()  # there is nothing in it to go on from
             raise CorpusError(
                 "word2vec found no two known words near each other on any line. Give more text, lower "
                 "--min-count, or, for a small text, do not thin out frequent words: --sample 0."
@@ -161,9 +177,8 @@ class _Training:
             words=self._words, pairs=self._pairs, workers=self.updates.workers, epochs=self._epoch,
             epochs_in_all=before + self._epoch,
         )  # fmt: skip
-        vectors, context = self.updates.matrices()
+        vectors, context = self.updates.matrices() if self._best is None else self._best
         if self._best is not None:
-            vectors, context = self._best
             run.figures["best_epoch"] = self._best_epoch
             run.figures["valid_loss"] = self._best_loss
             if self._best_epoch < self._epoch:
@@ -186,6 +201,7 @@ class _Training:
         """All epochs, or as many as there are good ones."""
         config, run = self._config, self._run
         try:
+            self._valid_loss()  # a text without pairs is found out now, not after an epoch
             while self._epoch < config.epochs:
                 broken, out_of_time = self._one()
                 if broken:
@@ -194,18 +210,18 @@ class _Training:
                 if out_of_time or (self._late() and self._epoch < config.epochs):
                     run.note("Training stopped early: out of time.")
                     return
-                if config.patience and self._epoch - self._best_epoch >= config.patience:
+                if config.patience and self._worse() >= config.patience:
                     run.note(
-                        f"Training stopped after {self._epoch:,} of {config.epochs:,} epochs: none of the last "
-                        f"{config.patience:,} lowered the loss on held-out text."
+                        f"Training stopped after {self._epoch:,} of {config.epochs:,} epochs: the loss on held-out text was "
+                        f"more than {_WORSE - 1:.1%} above the lowest {config.patience:,} time(s) in a row."
                     )
                     return
                 if self._epoch < config.epochs:
                     self._keep()
         except KeyboardInterrupt:
             run.interrupted = True
-            if self._kept is not None and not self._finite():
-                self._put(*self._kept)
+            if not self._finite():
+                self._put_back("there are vectors that are not finite")
             run.note(f"Training was interrupted after {self._epoch:,} of {config.epochs:,} epochs.")
         finally:
             self._written()
@@ -225,10 +241,14 @@ class _Training:
         watch = partial(self._watch, rate=rate, tokens=corpus.tokens, words=words)
         try:
             sweep = self.updates.run(corpus, key=noise.stream_key(run.seed, before + epoch), rate=rate, watch=watch)
+            if not self._finite():
+                return "there are vectors that are not finite", False
+            held_out = None if sweep.stopped else self._valid_loss()
         except TextdlError:
             return "the loss is no longer finite", False
-        if not self._finite():
-            return "there are vectors that are not finite", False
+        for name, loss in (("loss", sweep.loss), ("loss on held-out text", held_out)):
+            if loss is not None and loss > _EXPLODED * self.updates.untrained:
+                return f"the {name} is {loss:.4g}, and {self.updates.untrained:.4g} before anything is learnt", False
         self._seconds += sweep.seconds
         self._words += sweep.words
         self._pairs += sweep.pairs
@@ -239,16 +259,23 @@ class _Training:
             "epoch": self._epoch, "loss": sweep.loss, "words_per_second": sweep.words / max(sweep.seconds, 1e-9),
             "alpha": rate(sweep.words),
         }  # fmt: skip
-        if (loss := self._valid_loss()) is not None:
-            record["valid_loss"] = loss
-            if config.patience and loss < self._best_loss:
-                self._best, self._best_epoch, self._best_loss = self._copies(), self._epoch, loss
+        if held_out is not None:
+            record["valid_loss"] = held_out
+            if config.patience and held_out < self._best_loss:
+                self._written()  # for the last best may be in the checkpoint that is being written
+                self._best = self._copies(self._best)
+                self._best_epoch, self._best_loss = self._epoch, held_out
         run.record(**record)
         run.figures.update(record)
         return "", False
 
     def _valid_loss(self) -> float | None:
         return None if self._valid is None else _held_out(self.updates, self._valid, self._run.seed)
+
+    def _worse(self) -> int:
+        """How many epochs in a row, up to this one, had a loss on held-out text that is no chance above the lowest."""
+        epochs = reversed(self._run.curve[-self._epoch :])
+        return sum(1 for _ in takewhile(lambda record: record["valid_loss"] > _WORSE * self._best_loss, epochs))
 
     def _watch(self, sofar: Pass, *, rate: Rate, tokens: int, words: int) -> bool:
         """Report; true when time is up."""
@@ -269,11 +296,7 @@ class _Training:
     def _keep(self) -> None:
         """The state after a whole epoch, to fall back on and to go on from."""
         self._written()
-        if self._kept is None:
-            self._kept = self._copies()
-        else:
-            for copy, matrix in zip(self._kept, (self._inputs, self._outputs), strict=True):
-                np.copyto(copy, _rows(matrix, self._config.dim))
+        self._kept = self._copies(self._kept)
         now = time.monotonic()
         if self._run.checkpoint is None or now - self._saved < _APART:
             return
@@ -299,25 +322,19 @@ class _Training:
             self._unsaved = True
 
     def _fall_back(self, why: str) -> None:
-        """Training broke down: put back what was kept last.
-
-        Raises:
-            TextdlError: nothing was.
-        """
-        config, run = self._config, self._run
-        advice = f"Lower the learning rate: --alpha {config.learning_rate / 3:.1g}, now {config.learning_rate:g}."
-        if config.model == "cbow" and config.cbow_gradient == "word2vec":
-            advice += " --cbow-gradient corrected takes smaller steps, too."
-        if not self._epoch:
-            raise TextdlError(f"training broke down in the first epoch: {why}. {advice}")
-        if self._best is None:
-            assert self._kept is not None
-            self._put(*self._kept)
-        run.failed = True
-        run.note(
+        """Training broke down: go back to what was good, and say what to change. Raises TextdlError: nothing was good."""
+        self._put_back(why)
+        self._run.failed = True
+        self._run.note(
             f"Training broke down in epoch {self._epoch + 1:,}: {why}. The vectors are those after epoch "
-            f"{self._best_epoch or self._epoch:,}, which were good. {advice}"
+            f"{self._best_epoch or self._epoch:,}, which were good. {_advice(self._config)}"
         )
+
+    def _put_back(self, why: str) -> None:
+        """Set the matrices as they were after the last whole epoch. Raises TextdlError: there was none."""
+        if self._kept is None:
+            raise TextdlError(f"training broke down in the first epoch: {why}. {_advice(self._config)}")
+        self._put(*self._kept)
 
     def _put(self, vectors: Floats, context: Floats) -> None:
         """Set the matrices from (V, D) arrays."""
@@ -329,9 +346,26 @@ class _Training:
         matrices = (self._inputs, self._outputs)
         return all(math.isfinite(end) for matrix in matrices for end in (matrix.min(), matrix.max()))
 
-    def _copies(self) -> tuple[Floats, Floats]:
-        """(V, D) copies of the matrices."""
-        return _rows(self._inputs, self._config.dim).copy(), _rows(self._outputs, self._config.dim).copy()
+    def _copies(self, into: tuple[Floats, Floats] | None = None) -> tuple[Floats, Floats]:
+        """(V, D) copies of the matrices, in place of others if there are any."""
+        dim = self._config.dim
+        inputs, outputs = _rows(self._inputs, dim), _rows(self._outputs, dim)
+        if into is None:
+            return inputs.copy(), outputs.copy()
+        np.copyto(into[0], inputs)
+        np.copyto(into[1], outputs)
+        return into
+
+
+def _advice(config: Config) -> str:
+    """What to change when vectors grow without bound."""
+    now = config.learning_rate
+    advice = f"Lower the learning rate: --alpha {min(config.usual_rate, now / 3):.2g}, now {now:g}."
+    if config.loss == "ns" and config.negative > _MANY:
+        advice += f" Or draw fewer noise words: --negative {_MANY}, now {config.negative:,}; their steps add up."
+    if config.model == "cbow" and config.cbow_gradient == "word2vec":
+        advice += " --cbow-gradient corrected takes smaller steps, too."
+    return advice
 
 
 def learning_rate(config: Config, progress: float) -> float:

@@ -173,7 +173,7 @@ class Vectors:
         as those files are written.
 
         Raises:
-            UsageError: `among` is below 1, or `min_count` is asked for where no counts are known.
+            UsageError: `among` is below 1, `min_count` is asked for where no counts are known, or no word is left.
         """
         if among is None and min_count <= 0:
             return None
@@ -187,6 +187,10 @@ class Vectors:
         if among is not None and among < len(counts) - len(SPECIALS):
             allowed[np.argsort(-counts, kind="stable")[among:]] = False
         allowed[: len(SPECIALS)] = False
+        if not allowed.any():
+            raise UsageError(
+                f"min_count {min_count:,} leaves no word: the most frequent was seen {counts.max():,} times"
+            )
         return allowed
 
     @cached_property

@@ -5,7 +5,7 @@ import torch
 
 from textdl.encoded import BOS
 from textdl.layers.dropout import WeightDropout
-from textdl.layers.recurrent import CELLS, GRU, LSTM, Elman, ElmanReLU, Jordan, jordan
+from textdl.layers.recurrent import CELLS, GRU, LSTM, Elman, ElmanReLU, Jordan, jordan, steps
 from textdl.layers.recurrent.jordan import Output
 
 B, T, IN, SIZE, V = 3, 11, 5, 7, 9
@@ -56,39 +56,60 @@ def check(layer, run, x, state, output):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("steps", [1, 2, T])
+@pytest.fixture(autouse=True)
+def in_float32(monkeypatch):
+    for module in (jordan, steps):
+        monkeypatch.setattr(module, "fast_bfloat16", lambda device: False)
+
+
+@pytest.mark.parametrize("number", [1, 2, T])
 @pytest.mark.parametrize("name", CELLS)
-def test_the_fast_path_follows_the_equations(name, steps, monkeypatch):
-    monkeypatch.setattr(jordan, "fast_bfloat16", lambda device: False)
-    layer, x, state, output = made(name, steps)
+def test_the_fast_path_follows_the_equations(name, number):
+    layer, x, state, output = made(name, number)
     check(layer, lambda: layer(x, state, *output), x, state, output)
 
 
-@pytest.mark.parametrize("name", ["elman", "elman-relu", "gru"])
+@pytest.mark.parametrize("name", ["elman", "elman-relu", "gru", "lstm"])
 def test_the_kernel_for_gpus_follows_the_equations(name):
     layer, x, state, _ = made(name)
-    check(layer, lambda: layer.on_gpu(x, *state), x, state, ())
+    check(layer, lambda: layer.on_gpu(x, state), x, state, ())
 
 
 @pytest.mark.parametrize("elements", [1, 2 * B * V, 1 << 20])  # a step at a time; two; all
 def test_jordan_in_chunks_and_without_a_projection(monkeypatch, elements):
-    monkeypatch.setattr(jordan, "fast_bfloat16", lambda device: False)
     monkeypatch.setattr(jordan, "_ELEMENTS", elements)
     layer, x, state, output = made("jordan", projection=False)
     check(layer, lambda: layer(x, state, *output), x, state, output)
 
 
-def test_jordan_in_bfloat16_is_close(monkeypatch):
-    monkeypatch.setattr(jordan, "fast_bfloat16", lambda device: True)
-    layer, x, state, output = made("jordan")
+@pytest.mark.parametrize("name", CELLS)
+def test_training_in_bfloat16_is_close(monkeypatch, name):
+    for module in (jordan, steps):
+        monkeypatch.setattr(module, "fast_bfloat16", lambda device: True)
+    layer, x, state, output = made(name)
     with torch.no_grad():
-        output[0].projection.mul_(0.3)  # logits of ordinary size
+        for o in output:
+            o.projection.mul_(0.3)  # logits of ordinary size
     fast, slow = layer(x, state, *output), layer.by_equations(x, state, *output)
     of = inputs(layer, x, state, output)
     for a, b in zip(gradients(*fast, of), gradients(*slow, of), strict=True):
         assert (a - b).norm() < 0.03 * b.norm()
     with torch.no_grad():  # exact where nothing is learnt
         torch.testing.assert_close(layer(x, state, *output)[0], slow[0])
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "elman", "elman-relu"])
+def test_rows_in_several_threads_are_the_same_rows(monkeypatch, name):
+    layer, x, state, _ = made(name)
+    x = x.repeat(20, 1, 1)
+    state = tuple(t.repeat(20, 1) for t in state)
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        outputs, after = layer(x, state)
+        found.append((outputs, *after, *gradients(outputs, after, [*layer.parameters()])))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_jordan_needs_no_gradient_of_what_is_carried_on():
@@ -179,8 +200,7 @@ def test_how_gates_and_matrices_begin():
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_recurrent_weights_are_dropped_in_training_alone(name, monkeypatch):
-    monkeypatch.setattr(jordan, "fast_bfloat16", lambda device: False)
+def test_recurrent_weights_are_dropped_in_training_alone(name):
     layer, x, state, output = made(name)
     layer.dropout = WeightDropout(0.5, torch.Generator().manual_seed(1))
     mask = WeightDropout(0.5, torch.Generator().manual_seed(1))(torch.ones_like(layer.recurrent))

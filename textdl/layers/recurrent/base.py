@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +53,10 @@ class RecurrentLayer(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, state: States) -> tuple[Tensor, States]:
-        """x (B, T, input_size) and the state before it to the outputs (B, T, size) and the state after it."""
+        """x (B, T, input_size) and the state before it to the outputs (B, T, size) and the state after it.
+
+        Outputs are bfloat16 while training where that is fast on this processor; states are float32.
+        """
 
     @abstractmethod
     def by_equations(self, x: Tensor, state: States) -> tuple[Tensor, States]:
@@ -65,13 +66,3 @@ class RecurrentLayer(nn.Module, ABC):
         """U as this pass uses it."""
         dropped: Tensor = self.recurrent if self.dropout is None else self.dropout(self.recurrent)
         return dropped
-
-
-def library(
-    kernel: Callable[..., tuple[Tensor, ...]], x: Tensor, state: Tensor | States, weights: list[Tensor]
-) -> tuple[Tensor, ...]:
-    """One layer by torch's own kernel: `torch.lstm`, `torch.gru`, `torch.rnn_tanh` or `torch.rnn_relu`."""
-    with warnings.catch_warnings():
-        # cuDNN wants weights in one piece and copies these at each call: little beside the rest of the call.
-        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
-        return kernel(x, state, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)

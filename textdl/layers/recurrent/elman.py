@@ -1,59 +1,103 @@
+# ruff: noqa: ARG001  (the kernels of all cells are called alike)
 """The simple recurrent network (Elman 1990), with tanh or with ReLU.
 
     h' = f(W x + U h + b)
 
-Of torch's kernels only the one for GPUs is fused. On a processor the steps are done here, two operations each:
+and back, from the gradient dh' of h':
 
-    forward    h_t = f(a_t + U h_{t-1})              a = W x + b, of all steps at once
-    backward   d_t = k_t * dh_t                      k_t = f'(.), which follows from h_t: 1 - h^2, or [h > 0]
-               dh_{t-1} = (gradient of h_{t-1}) + d_t U
+    gradient of the sum    dh' f'(.), which follows from h': 1 - h'^2 for tanh, [h' > 0] for ReLU
 
-after which the gradient of a is d, and those of W, U and b are one product each.
+A factor below 1 and a product with U at each step: that is why gradients vanish. A GPU has a kernel of its own; how a
+processor does the steps is in steps.py.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
-from textdl.layers.recurrent.base import RecurrentLayer, States, library
+from textdl.kernels import kernel
+from textdl.layers.recurrent.base import States
+from textdl.layers.recurrent.steps import Cell, SteppedLayer, library
+from textdl.simd import LANES, add, load, mul, positive, splat, store, sub, tanh, where_negative
 
 
-class Elman(RecurrentLayer):
+@kernel
+def _tanh_forward(t: int, first: int, last: int, a: Any, u: Any, kept: Any, carried: Any, outputs: Any) -> None:
+    after = (t + 1) % len(carried)
+    for row in range(first, last):
+        a_row, u_row, h_row, h_low = a[t, row], u[row - first], carried[after, row], outputs[t + 1, row]
+        for j in range(0, carried.shape[2], LANES):
+            h = tanh(add(load(a_row, j), load(u_row, j)))
+            store(h_row, j, h)
+            store(h_low, j, h)
+
+
+@kernel
+def _relu_forward(t: int, first: int, last: int, a: Any, u: Any, kept: Any, carried: Any, outputs: Any) -> None:
+    after = (t + 1) % len(carried)
+    for row in range(first, last):
+        a_row, u_row, h_row, h_low = a[t, row], u[row - first], carried[after, row], outputs[t + 1, row]
+        for j in range(0, carried.shape[2], LANES):
+            h = positive(add(load(a_row, j), load(u_row, j)))
+            store(h_row, j, h)
+            store(h_low, j, h)
+
+
+@kernel
+def _tanh_backward(
+    t: int, first: int, last: int, ahead: Any, gradient: Any, kept: Any, carried: Any, carry: Any, du: Any,
+    da: Any,
+) -> None:  # fmt: skip
+    one, zero = splat(np.float32(1)), splat(np.float32(0))
+    for row in range(first, last):
+        ahead_row, gradient_row, carry_row = ahead[row - first], gradient[t, row], carry[row]
+        h_row, d = carried[t + 1, row], du[t, row]
+        for j in range(0, carried.shape[2], LANES):
+            h = load(h_row, j)
+            dh = add(add(load(ahead_row, j), load(gradient_row, j)), load(carry_row, j))
+            store(d, j, mul(dh, sub(one, mul(h, h))))
+            store(carry_row, j, zero)
+
+
+@kernel
+def _relu_backward(
+    t: int, first: int, last: int, ahead: Any, gradient: Any, kept: Any, carried: Any, carry: Any, du: Any,
+    da: Any,
+) -> None:  # fmt: skip
+    zero = splat(np.float32(0))
+    for row in range(first, last):
+        ahead_row, gradient_row, carry_row = ahead[row - first], gradient[t, row], carry[row]
+        h_row, d = carried[t + 1, row], du[t, row]
+        for j in range(0, carried.shape[2], LANES):
+            dh = add(add(load(ahead_row, j), load(gradient_row, j)), load(carry_row, j))
+            store(d, j, where_negative(sub(zero, load(h_row, j)), dh, zero))
+            store(carry_row, j, zero)
+
+
+class Elman(SteppedLayer):
     """Its state is (h,)."""
 
-    activation = "tanh"
+    cell = Cell(kept=0, forward=_tanh_forward, backward=_tanh_backward)
+    kernel: ClassVar[Any] = torch.rnn_tanh
+    activation: ClassVar[Any] = torch.tanh
 
-    def forward(self, x: Tensor, state: States) -> tuple[Tensor, States]:
-        """See RecurrentLayer.forward."""
-        (h,) = state
-        return self.on_gpu(x, h) if x.is_cuda else self.on_processor(x, h)
-
-    def on_processor(self, x: Tensor, h: Tensor) -> tuple[Tensor, States]:
-        """By the steps above."""
-        a = F.linear(x.transpose(0, 1), self.input, self.bias)
-        outputs: Tensor = _Steps.apply(a, self._recurrent(), h, self.activation)
-        return outputs.transpose(0, 1), (outputs[-1],)
-
-    def on_gpu(self, x: Tensor, h: Tensor) -> tuple[Tensor, States]:
-        """By torch's kernel."""
-        kernel = torch.rnn_tanh if self.activation == "tanh" else torch.rnn_relu
+    def on_gpu(self, x: Tensor, state: States) -> tuple[Tensor, States]:
+        """See SteppedLayer.on_gpu."""
         weights = [self.input, self._recurrent(), self.bias, torch.zeros_like(self.bias)]
-        outputs, h = library(kernel, x, h[None].contiguous(), weights)
+        outputs, h = library(type(self).kernel, x, state[0][None].contiguous(), weights)
         return outputs, (h[0],)
 
     def by_equations(self, x: Tensor, state: States) -> tuple[Tensor, States]:
         """See RecurrentLayer.by_equations."""
-        f = torch.tanh if self.activation == "tanh" else torch.relu
         (h,) = state
         outputs = []
         for x_t in x.unbind(dim=1):
-            h = f(x_t @ self.input.T + h @ self.recurrent.T + self.bias)
+            h = type(self).activation(x_t @ self.input.T + h @ self.recurrent.T + self.bias)
             outputs.append(h)
         return torch.stack(outputs, dim=1), (h,)
 
@@ -61,7 +105,9 @@ class Elman(RecurrentLayer):
 class ElmanReLU(Elman):
     """With ReLU and a recurrent matrix that begins as the identity, so that h is kept at first (Le et al. 2015)."""
 
-    activation = "relu"
+    cell = Cell(kept=0, forward=_relu_forward, backward=_relu_backward)
+    kernel = torch.rnn_relu
+    activation = torch.relu
 
     def initialise(self, generator: torch.Generator) -> None:
         """As the others, but for the recurrent matrix, and smaller weights of the input: h is a sum over the steps."""
@@ -69,32 +115,3 @@ class ElmanReLU(Elman):
         with torch.no_grad():
             self.recurrent.copy_(torch.eye(self.size))
             self.input.div_(math.sqrt(self.size))
-
-
-class _Steps(torch.autograd.Function):
-    """a (T, B, D), U (D, D), h (B, D) to the outputs (T, B, D)."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, recurrent: Tensor, h: Tensor, activation: str) -> Tensor:
-        f_ = torch.tanh_ if activation == "tanh" else torch.relu_
-        ctx.activation = activation
-        outputs = torch.empty_like(a)
-        matrix, before = recurrent.detach().T, h
-        for a_t, h_t in zip(a.unbind(0), outputs.unbind(0), strict=True):
-            before = f_(torch.addmm(a_t, before, matrix, out=h_t))
-        ctx.save_for_backward(recurrent, h, outputs)
-        return outputs
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        recurrent, h, outputs = ctx.saved_tensors
-        k = 1.0 - outputs.square() if ctx.activation == "tanh" else (outputs > 0).to(outputs.dtype)
-        d = torch.empty_like(outputs)
-        gradients, ks, ds = gradient.unbind(0), k.unbind(0), d.unbind(0)
-        dh = gradients[-1]
-        for t in range(len(outputs) - 1, -1, -1):
-            torch.mul(dh, ks[t], out=ds[t])
-            dh = torch.addmm(gradients[t - 1], ds[t], recurrent) if t > 0 else torch.mm(ds[t], recurrent)
-        before = torch.cat((h[None], outputs[:-1]))
-        return d, d.flatten(0, 1).T @ before.flatten(0, 1), dh, None

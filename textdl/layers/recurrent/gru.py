@@ -2,40 +2,89 @@
 
     r = sigmoid(W_r x + U_r h + b_r)              how much of the past a new content looks at
     z = sigmoid(W_z x + U_z h + b_z)              how much of the past stays
-    n = tanh(W_n x + b_n + r * (U_n h + c_n))     the new content
+    u = U_n h + c_n
+    n = tanh(W_n x + b_n + r * u)                 the new content
     h' = (1 - z) * n + z * h
 
-r is applied after the product with U_n, as in cuDNN; applied before, U_n could not share a product with the
-others.
+r is applied after the product with U_n, as in cuDNN; applied before, U_n could not share a product with the others. And
+back, from the gradient dh' of h':
 
-torch's kernel is fused on GPUs only. On a processor the steps are done here. Backward is linear in dh, the gradient
-of h', so what it is multiplied with is worked out for all steps at once:
+    gradient of      n's sum  d_n = dh' (1 - z) (1 - n^2)      r's sum  d_n u r (1 - r)      z's sum  dh' (h - n) z (1 - z)
+                     u        d_n r                            h        dh' z, and by way of the products
 
-    gradient of      r's sum   k_r = k_n (U_n h + c_n) r (1 - r)        z's sum   k_z = (h - n) z (1 - z)
-                     n's sum   k_n = (1 - z) (1 - n^2)                  U_n h     k_u = k_n r
-
-    d_t = (k_r, k_z, k_u) * dh_t        dh_{t-1} = (gradient of h_{t-1}) + z * dh_t + d_t U
-
-and a step back is three operations.
+A GPU has a kernel of its own; how a processor does the steps is in steps.py.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from textdl.kernels import kernel
 from textdl.layers.dropout import WeightDropout
-from textdl.layers.recurrent.base import RecurrentLayer, States, library
+from textdl.layers.recurrent.base import States
+from textdl.layers.recurrent.steps import Cell, SteppedLayer, library
+from textdl.simd import LANES, add, fma, load, mul, sigmoid, splat, store, sub, tanh
 
 
-class GRU(RecurrentLayer):
+@kernel
+def _forward(t: int, first: int, last: int, a: Any, u: Any, kept: Any, carried: Any, outputs: Any) -> None:
+    size = carried.shape[2]
+    at, before, after = t % len(kept), t % len(carried), (t + 1) % len(carried)
+    for row in range(first, last):
+        a_row, u_row, k, h_row, h_new, h_low = (
+            a[t, row], u[row - first], kept[at, row], carried[before, row], carried[after, row], outputs[t + 1, row]
+        )  # fmt: skip
+        for j in range(0, size, LANES):
+            r = sigmoid(add(load(a_row, j), load(u_row, j)))
+            z = sigmoid(add(load(a_row, size + j), load(u_row, size + j)))
+            looked = load(u_row, 2 * size + j)
+            n = tanh(fma(r, looked, load(a_row, 2 * size + j)))
+            h = fma(z, sub(load(h_row, j), n), n)
+            store(h_new, j, h)
+            store(h_low, j, h)
+            store(k, j, r)
+            store(k, size + j, z)
+            store(k, 2 * size + j, looked)
+            store(k, 3 * size + j, n)
+
+
+@kernel
+def _backward(
+    t: int, first: int, last: int, ahead: Any, gradient: Any, kept: Any, carried: Any, carry: Any, du: Any,
+    da: Any,
+) -> None:  # fmt: skip
+    size = carried.shape[2]
+    one = splat(np.float32(1))
+    for row in range(first, last):
+        ahead_row, gradient_row, k, h, carry_row, d, e = (
+            ahead[row - first], gradient[t, row], kept[t, row], carried[t, row], carry[row], du[t, row], da[t, row]
+        )  # fmt: skip
+        for j in range(0, size, LANES):
+            r, z = load(k, j), load(k, size + j)
+            looked, n = load(k, 2 * size + j), load(k, 3 * size + j)
+            dh = add(add(load(ahead_row, j), load(gradient_row, j)), load(carry_row, j))
+            dn = mul(mul(dh, sub(one, z)), sub(one, mul(n, n)))
+            dr = mul(mul(dn, looked), mul(r, sub(one, r)))
+            dz = mul(mul(dh, sub(load(h, j), n)), mul(z, sub(one, z)))
+            store(d, j, dr)
+            store(d, size + j, dz)
+            store(d, 2 * size + j, mul(dn, r))
+            store(e, j, dr)
+            store(e, size + j, dz)
+            store(e, 2 * size + j, dn)
+            store(carry_row, j, mul(dh, z))
+
+
+class GRU(SteppedLayer):
     """Its state is (h,)."""
 
     gates = 3
+    cell = Cell(kept=4, forward=_forward, backward=_backward, same=False)
 
     def __init__(self, input_size: int, size: int, dropout: WeightDropout | None = None):
         super().__init__(input_size, size, dropout)
@@ -47,23 +96,15 @@ class GRU(RecurrentLayer):
         with torch.no_grad():
             self.recurrent_bias.zero_()
 
-    def forward(self, x: Tensor, state: States) -> tuple[Tensor, States]:
-        """See RecurrentLayer.forward."""
-        (h,) = state
-        return self.on_gpu(x, h) if x.is_cuda else self.on_processor(x, h)
-
-    def on_processor(self, x: Tensor, h: Tensor) -> tuple[Tensor, States]:
-        """By the steps above."""
-        a = F.linear(x.transpose(0, 1), self.input, self.bias)
-        outputs: Tensor = _Steps.apply(a, self._recurrent(), self.recurrent_bias, h)
-        return outputs.transpose(0, 1), (outputs[-1],)
-
-    def on_gpu(self, x: Tensor, h: Tensor) -> tuple[Tensor, States]:
-        """By torch's kernel."""
-        recurrent_bias = F.pad(self.recurrent_bias, (2 * self.size, 0))
-        weights = [self.input, self._recurrent(), self.bias, recurrent_bias]
-        outputs, h = library(torch.gru, x, h[None].contiguous(), weights)
+    def on_gpu(self, x: Tensor, state: States) -> tuple[Tensor, States]:
+        """See SteppedLayer.on_gpu."""
+        weights = [self.input, self._recurrent(), self.bias, self.bias_of_u()]
+        outputs, h = library(torch.gru, x, state[0][None].contiguous(), weights)
         return outputs, (h[0],)
+
+    def bias_of_u(self) -> Tensor:
+        """0, 0, c_n."""
+        return F.pad(self.recurrent_bias, (2 * self.size, 0))
 
     def by_equations(self, x: Tensor, state: States) -> tuple[Tensor, States]:
         """See RecurrentLayer.by_equations."""
@@ -80,50 +121,3 @@ class GRU(RecurrentLayer):
             h = (1 - z) * n + z * h
             outputs.append(h)
         return torch.stack(outputs, dim=1), (h,)
-
-
-class _Steps(torch.autograd.Function):
-    """a (T, B, 3D), U (3D, D), c_n (D), h (B, D) to the outputs (T, B, D)."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, recurrent: Tensor, bias: Tensor, h: Tensor) -> Tensor:
-        steps, (rows, size) = len(a), h.shape
-        gates = a.new_empty(steps, rows, 2 * size)  # r and z
-        looked, content, outputs = (a.new_empty(steps, rows, size) for _ in range(3))  # U_n h + c_n, n and h'
-        to_gates, to_content = recurrent.detach()[: 2 * size].T, recurrent.detach()[2 * size :].T
-        before = h
-        for a_t, g, u, n, h_t in zip(*(x.unbind(0) for x in (a, gates, looked, content, outputs)), strict=True):
-            torch.addmm(a_t[:, : 2 * size], before, to_gates, out=g).sigmoid_()
-            torch.addmm(bias, before, to_content, out=u)
-            torch.addcmul(a_t[:, 2 * size :], g[:, :size], u, out=n).tanh_()
-            before = torch.lerp(n, before, g[:, size:], out=h_t)
-        ctx.save_for_backward(recurrent, h, gates, looked, content, outputs)
-        return outputs
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        recurrent, h, gates, looked, content, outputs = ctx.saved_tensors
-        steps, rows, size = outputs.shape
-        r, z = gates.chunk(2, dim=2)
-        before = torch.cat((h[None], outputs[:-1]))
-
-        k_n = (1.0 - z) * (1.0 - content.square())
-        k = outputs.new_empty(steps, rows, 3, size)
-        torch.mul(k_n, r, out=k[:, :, 2])
-        k[:, :, 0] = k[:, :, 2] * looked * (1.0 - r)
-        k[:, :, 1] = (before - content) * z * (1.0 - z)
-
-        d = torch.empty_like(k)
-        dhs = gradient.contiguous().clone()
-        dh_list, k_list, z_list = dhs.unbind(0), k.unbind(0), z.unbind(0)
-        d_list, rows_of_d = d.unbind(0), d.view(steps, rows, 3 * size).unbind(0)
-        for t in range(steps - 1, -1, -1):
-            dh = dh_list[t]
-            torch.mul(dh[:, None], k_list[t], out=d_list[t])
-            earlier = torch.addcmul(dh_list[t - 1], dh, z_list[t], out=dh_list[t - 1]) if t > 0 else dh * z_list[t]
-            earlier.addmm_(rows_of_d[t], recurrent)
-        recurrent_gradient = d.view(-1, 3 * size).T @ before.flatten(0, 1)
-        bias_gradient = d[:, :, 2].sum((0, 1))
-        d[:, :, 2] = dhs * k_n
-        return d.view(steps, rows, 3 * size), recurrent_gradient, bias_gradient, earlier

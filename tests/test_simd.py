@@ -3,7 +3,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from textdl.word2vec.simd import (
+from textdl.simd import (
     exp_minus,
     fold1,
     fold2,

@@ -6,8 +6,11 @@ know that the arrays do not overlap. So the kernels say what they mean: `load`, 
 few more on a value of sixteen lanes, which LLVM turns into whatever the machine has (one AVX-512
 register, two of AVX, four of SSE or NEON).
 
-Leaves out everything that the word2vec kernels do not use. `exp` and friends would be calls to the
-C library, lane by lane, so `exp_minus` is a polynomial.
+Leaves out everything that textdl's kernels do not use. `exp` and friends would be calls to the C library, lane
+by lane, so `exp_minus` is a polynomial.
+
+numpy has no bfloat16: an array of it is one of uint16, the upper halves of float32 numbers. `load` and `store`
+take both.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from numba.extending import intrinsic, models, register_model
 LANES = 16
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)
+_SHORTS = ir.VectorType(ir.IntType(16), 16)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _INTS = ir.VectorType(_INT, LANES)
 _TO_ALL_CACHES = (0, 3, 1)  # llvm.prefetch: for reading, to be kept near, data
@@ -72,9 +76,13 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """array[index : index + 16] of a contiguous float32 array."""
+    """array[index : index + 16] of a contiguous array, float32 or bfloat16."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if array.dtype == types.uint16:
+            address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _SHORTS)
+            wide = builder.zext(builder.load(address, align=2), _INTS)
+            return builder.bitcast(builder.shl(wide, _integers([16] * LANES)), _VECTOR)
         address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _VECTOR)
         return builder.load(address, align=4)
 
@@ -83,9 +91,18 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """array[index : index + 16] = value."""
+    """array[index : index + 16] = value; to bfloat16 it is rounded, to the even neighbour where two are as near."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if array.dtype == types.uint16:
+            bits, sixteen = builder.bitcast(arguments[2], _INTS), _integers([16] * LANES)
+            odd = builder.and_(builder.lshr(bits, sixteen), _integers([1] * LANES))
+            rounded = builder.add(bits, builder.add(odd, _integers([0x7FFF] * LANES)))
+            short = builder.trunc(builder.lshr(rounded, sixteen), _SHORTS)
+            builder.store(
+                short, _address(context, builder, signature.args[0], arguments[0], arguments[1], _SHORTS), align=2
+            )
+            return context.get_dummy_value()
         address = _address(context, builder, signature.args[0], arguments[0], arguments[1], _VECTOR)
         builder.store(arguments[2], address, align=4)
         return context.get_dummy_value()
@@ -164,6 +181,12 @@ def add(typing: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def sub(typing: Any, a: Any, b: Any) -> Any:
+    """a - b."""
+    return _binary("fsub")
+
+
+@intrinsic
 def mul(typing: Any, a: Any, b: Any) -> Any:
     """a * b."""
     return _binary("fmul")
@@ -199,23 +222,48 @@ def where_negative(typing: Any, test: Any, yes: Any, no: Any) -> Any:
 _EXP2 = [math.log(2) ** n / math.factorial(n) for n in range(8)]
 
 
+def _exp_minus(builder: Any, a: Any) -> Any:
+    size = _call(builder, "llvm.fabs.v16f32", (a,))
+    small = builder.fcmp_ordered(">", size, _constant(87))
+    size = builder.select(small, _constant(87), size)
+    x = builder.fmul(size, _constant(-1 / math.log(2)), flags=_FLAGS)
+    whole = _call(builder, "llvm.floor.v16f32", (x,))
+    rest = builder.fsub(x, whole, flags=_FLAGS)
+    result = _constant(_EXP2[-1])
+    for coefficient in reversed(_EXP2[:-1]):
+        result = _fma(builder, result, rest, _constant(coefficient))
+    exponent = builder.add(builder.fptosi(whole, _INTS), _integers([127] * LANES))
+    power = builder.bitcast(builder.shl(exponent, _integers([23] * LANES)), _VECTOR)
+    return builder.fmul(result, power, flags=_FLAGS)
+
+
 @intrinsic
 def exp_minus(typing: Any, a: Any) -> Any:
     """exp(-|a|), right to 1e-6 for |a| < 10; from |a| = 87 on it stays exp(-87). NaN stays NaN."""
+    return vector(vector), lambda _, builder, __, v: _exp_minus(builder, v[0])
+
+
+@intrinsic
+def sigmoid(typing: Any, a: Any) -> Any:
+    """1 / (1 + exp(-a)), right to 1e-6."""
 
     def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
-        size = _call(builder, "llvm.fabs.v16f32", v)
-        small = builder.fcmp_ordered(">", size, _constant(87))
-        size = builder.select(small, _constant(87), size)
-        x = builder.fmul(size, _constant(-1 / math.log(2)), flags=_FLAGS)
-        whole = _call(builder, "llvm.floor.v16f32", (x,))
-        rest = builder.fsub(x, whole, flags=_FLAGS)
-        result = _constant(_EXP2[-1])
-        for coefficient in reversed(_EXP2[:-1]):
-            result = _fma(builder, result, rest, _constant(coefficient))
-        exponent = builder.add(builder.fptosi(whole, _INTS), _integers([127] * LANES))
-        power = builder.bitcast(builder.shl(exponent, _integers([23] * LANES)), _VECTOR)
-        return builder.fmul(result, power, flags=_FLAGS)
+        e = _exp_minus(builder, v[0])
+        above = builder.select(builder.fcmp_ordered("<", v[0], _constant(0)), e, _constant(1))
+        return builder.fdiv(above, builder.fadd(_constant(1), e, flags=_FLAGS), flags=_FLAGS)
+
+    return vector(vector), code
+
+
+@intrinsic
+def tanh(typing: Any, a: Any) -> Any:
+    """(1 - exp(-2|a|)) / (1 + exp(-2|a|)) with the sign of a: right to 1e-6, not to its own size near 0."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        e = _exp_minus(builder, builder.fadd(v[0], v[0], flags=_FLAGS))
+        above, below = (builder.fsub(*p, flags=_FLAGS) for p in ((_constant(1), e), (e, _constant(1))))
+        above = builder.select(builder.fcmp_ordered("<", v[0], _constant(0)), below, above)
+        return builder.fdiv(above, builder.fadd(_constant(1), e, flags=_FLAGS), flags=_FLAGS)
 
     return vector(vector), code
 

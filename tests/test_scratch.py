@@ -1,0 +1,58 @@
+"""Temporary directories: where they are, and what a killed process leaves."""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from textdl import scratch
+from textdl.errors import UsageError
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # what Python has settled on before
+    return tmp_path
+
+
+def test_gone_at_the_end(home):
+    with scratch.temporary("test") as directory:
+        assert directory.parent == home
+        (directory / "a").write_text("a")
+        with scratch.temporary("test") as other:
+            assert directory.exists()
+            assert other != directory
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked for by signal")
+def test_what_a_killed_process_left_is_removed_by_the_next(home):
+    code = (
+        "import os\nfrom textdl import scratch\n(scratch.make('test') / 'a').write_text('a')\nos.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    (left,) = home.iterdir()
+    assert left.name.startswith("textdl-test.")
+    (home / "textdl-by-somebody-else").mkdir()
+    mine = scratch.make("test")
+    foreign = home / "textdl-test.another-machine.1.abc"
+    foreign.mkdir()
+    scratch.make("test")
+    assert not left.exists()
+    assert mine.exists()
+    assert foreign.exists()
+    assert (home / "textdl-by-somebody-else").exists()
+    os.utime(foreign, (1, 1))
+    scratch.make("test")
+    assert not foreign.exists()
+
+
+@pytest.mark.parametrize("kind", ["none", "file"])
+def test_a_tmpdir_that_is_none_is_refused(tmp_path, monkeypatch, kind):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / kind))
+    with pytest.raises(UsageError, match=f"TMPDIR is .*{kind}, which is not a directory one may write to"):
+        scratch.make("test")

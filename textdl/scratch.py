@@ -1,0 +1,90 @@
+"""Temporary directories that say whose they are, so that what a killed process left is cleared away by the next.
+
+A name is `PURPOSE.HOST.PID.RANDOM`. A directory of this machine whose process is gone is removed; one of another
+machine, which may share the file system, when it is two days old.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from textdl.errors import UsageError
+
+_FOREIGN = 48 * 3600.0
+"""Seconds that a directory of another machine is left alone."""
+
+
+def make(purpose: str) -> Path:
+    """A new directory in $TMPDIR, which the caller removes. What killed processes left there goes.
+
+    Raises:
+        UsageError: see `check_tmpdir`.
+        OSError: there is no room.
+    """
+    check_tmpdir()
+    home = Path(tempfile.gettempdir())
+    sweep(home, "textdl-*")
+    return Path(tempfile.mkdtemp(prefix=mark(f"textdl-{purpose}"), dir=home))
+
+
+@contextmanager
+def temporary(purpose: str) -> Iterator[Path]:
+    """The same, gone at the end of the `with` block."""
+    directory = make(purpose)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def check_tmpdir() -> None:
+    """Raises UsageError where $TMPDIR cannot be used: Python would silently take another directory."""
+    wanted = os.environ.get("TMPDIR")
+    if wanted and not (os.path.isdir(wanted) and os.access(wanted, os.W_OK | os.X_OK)):
+        raise UsageError(
+            f"TMPDIR is {wanted}, which is not a directory one may write to. Make it, name another, or unset TMPDIR."
+        )
+
+
+def mark(purpose: str) -> str:
+    """The beginning of a name that says whose it is."""
+    return f"{purpose}.{re.sub('[^A-Za-z0-9-]', '-', socket.gethostname())}.{os.getpid()}."
+
+
+def sweep(home: Path, pattern: str) -> None:
+    """Remove the marked directories of a pattern whose processes are gone."""
+    for path in home.glob(pattern):
+        if marked(path) and not alive(path) and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def marked(path: Path) -> bool:
+    """Whether a name was made with `mark`."""
+    parts = path.name.split(".")
+    return len(parts) == 4 and parts[2].isdecimal()
+
+
+def alive(path: Path) -> bool:
+    """Whether the process that a name was marked by may still be there."""
+    if not marked(path):
+        return False
+    _, host, pid, _ = path.name.split(".")
+    if host == mark("").split(".")[1] and os.name == "posix":
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return False
+        except (OSError, OverflowError):
+            return True
+        return True
+    with suppress(OSError):
+        return time.time() - path.stat().st_mtime < _FOREIGN
+    return False
