@@ -217,6 +217,7 @@ def rnn(
     embedding_size: _Size = None,
     hidden_size: _Hidden = None,
     layers: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Cells on top of each other (1).")] = None,
+    ngrams: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Tokens that are looked up together, at most (1).")] = None,
     tied: _Tied = None,
     layer_norm: Annotated[bool | None, typer.Option("--layer-norm/--no-layer-norm", show_default=False, rich_help_panel=_SHAPE, help="Normalise what goes into each layer (no).")] = None,
     residual: Annotated[bool | None, typer.Option("--residual/--no-residual", show_default=False, rich_help_panel=_SHAPE, help="Each layer adds to what it is given (no).")] = None,
@@ -228,8 +229,8 @@ def rnn(
     """A recurrent language model: LSTM, GRU, Elman or Jordan."""
     return _train_network(
         "rnn", corpus, output, reading, training, network, running, cell=cell, embedding_size=embedding_size,
-        hidden_size=hidden_size, layers=layers, tied=tied, layer_norm=layer_norm, residual=residual, cutoffs=cutoffs,
-        bptt=bptt, embedding_dropout=embedding_dropout, weight_dropout=weight_dropout,
+        hidden_size=hidden_size, layers=layers, ngrams=ngrams, tied=tied, layer_norm=layer_norm, residual=residual,
+        cutoffs=cutoffs, bptt=bptt, embedding_dropout=embedding_dropout, weight_dropout=weight_dropout,
     )  # fmt: skip
 
 
