@@ -182,3 +182,18 @@ def test_another_format_says_so(tmp_path: Path) -> None:
         Reader(tmp_path / "m")
     with pytest.raises(ModelError, match="format 99"):
         check_output(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["words.txt", "more.npy"])
+def test_what_is_read_whole_is_what_was_saved(tmp_path: Path, name: str) -> None:
+    """A flipped bit leaves the size as it was."""
+    with saving(tmp_path / "m", {}) as out:
+        out.text("words.txt", "a\nb\n")
+        out.array("more.npy", np.arange(10))
+    path = tmp_path / "m" / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    reader = Reader(tmp_path / "m")
+    with pytest.raises(ModelError, match=r"is damaged .*sha256"):
+        reader.text(name) if name.endswith("txt") else reader.array(name)

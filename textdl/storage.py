@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -243,8 +244,17 @@ def discard(directory: Path) -> None:
         directory.rmdir()
 
 
+_SMALL = 1 << 20
+"""Bytes of an array up to which its hash is taken when it is opened: a millisecond."""
+_OTHER_HASH = "its sha256 is not the one in config.json"
+
+
 class Reader:
-    """The files of a saved model. Sizes are checked on opening, hashes by `verify`."""
+    """The files of a saved model.
+
+    Sizes are checked on opening; hashes of what is read whole, when it is read. Large arrays are mapped into memory, so
+    that they open at once: their hashes are for `verify`.
+    """
 
     def __init__(self, directory: Path):
         """Raises ModelError with what is wrong and what to do."""
@@ -283,8 +293,8 @@ class Reader:
 
     def text(self, name: str) -> str:
         try:
-            return self.path(name).read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            return self.bytes(name).decode("utf-8")
+        except UnicodeDecodeError as error:
             raise self._damaged(name, error) from error
 
     def json(self, name: str) -> Any:
@@ -295,15 +305,20 @@ class Reader:
 
     def bytes(self, name: str) -> bytes:
         try:
-            return self.path(name).read_bytes()
+            data = self.path(name).read_bytes()
         except OSError as error:
             raise self._damaged(name, error) from error
+        if hashlib.sha256(data).hexdigest() != self.config["files"][name]["sha256"]:
+            raise self._damaged(name, _OTHER_HASH)
+        return data
 
     def array(self, name: str, *, mmap: bool = True) -> NDArray[Any]:
+        if name in self and self.config["files"][name]["bytes"] <= _SMALL:
+            self.bytes(name)
         try:
             array: NDArray[Any] = np.load(self.path(name), mmap_mode="r" if mmap else None, allow_pickle=False)
             return array
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, TokenError) as error:  # TokenError: a header that is no Python
             raise self._damaged(name, error) from error
 
     def tensors(self, name: str) -> dict[str, NDArray[Any]]:
@@ -328,7 +343,7 @@ class Reader:
         """Read every file and compare its sha256. Raises ModelError for the first that differs."""
         for name, entry in self.config["files"].items():
             if _sha256(self.path(name)) != entry["sha256"]:
-                raise self._damaged(name, "its sha256 is not the one in config.json")
+                raise self._damaged(name, _OTHER_HASH)
 
     def _damaged(self, name: str, why: object) -> ModelError:
         return ModelError(f"{self.path(name)} is damaged ({why}). Copy the model again or train it again.")

@@ -240,6 +240,7 @@ def wrong(tmp_path: Path) -> Path:
         (["train", "word2vec", "ok.txt", "-o", "m", "--alpha", "99", "--dry-run"], 2, "alpha is 99"),
         (["train", "word2vec", "ok.txt", "-o", "m", "--from", "missing"], 2, "no such model"),
         (["train", "ngram", "ok.txt", "-o", "m", "--arpa", "thesis"], 2, "--arpa thesis: expected a file"),
+        (["train", "ngram", "ok.txt", "-o", "m", "--arpa", "ok.txt"], 2, "that file is read here and would be lost"),
         (["train", "ngram", "ok.txt", "-o", "m", "--min-count", "999"], 1, "every type is cut"),
         (["train", "ngram", "ok.txt", "-o", "m", "--prune", "x"], 2, "--prune takes counts"),
         (["train", "rnn", "ok.txt", "-o", "m", "--seed", "-1"], 2, "--seed -1"),

@@ -39,6 +39,7 @@ def test_import_is_light():
         ({"prune": (1,)}, "--prune 1: unigrams are never pruned"),
         ({"prune": (0, 2, 1)}, "--prune 0,2,1: thresholds may not fall"),
         ({"prune": (0, -1)}, "--prune 0,-1: thresholds are counts, from 0 up"),
+        ({"prune": (0, 10**30)}, "thresholds are counts, from 0 up"),
         ({"prune": 1}, "--prune 1: expected a threshold for each order"),
         ({"prune": (0, 1.5)}, "--prune 1.5: expected a whole number"),
         ({"order": 2.5}, "--order 2.5: expected a whole number"),

@@ -1,5 +1,6 @@
 """The packed form: what comes out is what went in, and damage is an error or a wrong number, never a crash."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -249,12 +250,14 @@ def test_bytes_per_level_is_the_size_of_the_files(saved):
 
 
 def change(saved, directory, name, edit):
-    """A copy of a saved model with one file changed, as a reader that does not look at hashes finds it."""
+    """A copy of a saved model with one file changed, and sealed as if it had been saved so."""
     shutil.copytree(saved, directory)
     path = directory / "ngram" / name
     edit(path)
     config = json.loads((directory / "config.json").read_text())
-    config["files"][f"ngram/{name}"]["bytes"] = path.stat().st_size
+    config["files"][f"ngram/{name}"]|= {
+        "bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()
+    }  # fmt: skip
     (directory / "config.json").write_text(json.dumps(config))
     return Reader(directory)
 

@@ -317,6 +317,10 @@ def _train(
     run = TerminalRun(quiet=training.quiet or not first, seed=training.seed)
     if arpa is not None and (arpa.is_dir() or not arpa.absolute().parent.is_dir()):
         raise UsageError(f"--arpa {arpa}: expected a file in a directory that exists")
+    if arpa is not None and arpa.exists():
+        read = [training.vocab, valid, *corpus]
+        if any(path and Path(path).exists() and arpa.samefile(path) for path in read):
+            raise UsageError(f"--arpa {arpa}: that file is read here and would be lost. Name another one.")
     settings |= _common(reading, training, valid)
     with run.shown():
         trained = textdl.train(
@@ -330,6 +334,9 @@ def _train(
                     f"{error} The model itself is saved in {trained.directory}; "
                     f"`textdl.load({str(trained.directory)!r}).export_arpa(FILE)` in Python writes the ARPA file alone."
                 ) from error
+            except KeyboardInterrupt:
+                run.interrupted = True
+                run.note(f"Ctrl-C: the ARPA file was not written. The model itself is saved in {trained.directory}.")
     if training.json and first:
         write_json({**trained.card, "peak_memory_bytes": memory.peak(), "model": str(trained.directory)}, "-")
     if not training.quiet and first:

@@ -88,7 +88,7 @@ class Config:
                 f"--prune {given}: unigrams are never pruned, so the first threshold is 0. "
                 "To leave out rare words, cut the vocabulary."
             )
-        if any(threshold < 0 for threshold in self.prune):
+        if any(not 0 <= threshold < 1 << 63 for threshold in self.prune):
             raise UsageError(f"--prune {given}: thresholds are counts, from 0 up")
         if list(self.prune) != sorted(self.prune):
             raise UsageError(

@@ -46,11 +46,12 @@ def load(reader: Reader) -> Tokenizer:
     config = reader.json("tokenizer/config.json")
     try:
         loaded: Tokenizer = _class(config["name"], config["name"]).from_saved(config["options"], reader)
+        fingerprint, identity = config["fingerprint"], config["identity"]
     except (KeyError, TypeError) as error:
         raise ModelError(f"{reader.path('tokenizer/config.json')}: not a tokenizer this textdl knows") from error
-    if loaded.fingerprint != config["fingerprint"]:
+    if loaded.fingerprint != fingerprint:
         raise ModelError(
-            f"{reader.directory}: its tokenizer {config['name']} was made with {config['identity']}, which this "
+            f"{reader.directory}: its tokenizer {config['name']} was made with {identity}, which this "
             "installation does not reproduce. Install those versions or train again."
         )
     return loaded
