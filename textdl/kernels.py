@@ -3,16 +3,38 @@
 `kernel` is numba.njit without the GIL, cached on disk, with the fast-math flags that keep NaN and
 infinity meaningful (`fastmath=True` would make isnan always False). Kernels run in chunks of under
 0.2 s from Python threads, never prange, so that Ctrl-C and progress bars work.
+
+numba looks only at the file a compiled function stands in. One that is inlined from another file, or a
+module that moved, would leave stale machine code or an index that cannot be read; so the directory is
+named by a hash of every file with kernels, and a changed file starts with an empty one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 from textdl.storage import cache_directory
+
+_UNUSED = 30 * 86400.0
+"""Seconds after which the compiled kernels of another version are removed."""
+
+
+def fingerprint(package: Path) -> str:
+    """A hash of the sources under a directory that hold kernels."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        source = path.read_bytes()
+        if b"numba" in source or b"textdl.kernels" in source:
+            digest.update(path.relative_to(package).as_posix().encode() + b"\0" + source + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def _set_cache_directory() -> None:
@@ -20,8 +42,15 @@ def _set_cache_directory() -> None:
     if "NUMBA_CACHE_DIR" in os.environ:
         return
     try:
-        path = cache_directory("numba")
-        path.mkdir(parents=True, exist_ok=True)
+        home = cache_directory("numba")
+        path = home / fingerprint(Path(__file__).parent)
+        if not path.exists():
+            path.mkdir(parents=True, exist_ok=True)  # another process may make it now
+            for other in home.iterdir():
+                with suppress(FileNotFoundError):
+                    if time.time() - other.stat().st_mtime > _UNUSED:
+                        shutil.rmtree(other, ignore_errors=True)
+        os.utime(path)
         with tempfile.TemporaryFile(dir=path):
             pass
     except (OSError, RuntimeError):  # RuntimeError: no home directory
