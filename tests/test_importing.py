@@ -78,6 +78,24 @@ def test_a_damaged_gz_says_how_far_it_was_read(tmp_path):
         import_model(tmp_path / "m.gz")
 
 
+def test_a_flipped_bit_in_a_gz_is_called_damage(tmp_path):
+    """The checksum comes last: what is read before it may only look like another file."""
+    packed = bytearray(gzip.compress(TINY.read_bytes(), 0))  # stored as it is, so that the bit is one of the text
+    packed[packed.index(b"\tmat")] ^= 4
+    (tmp_path / "m.gz").write_bytes(packed)
+    with pytest.raises(ModelError, match=r"line \d+: expected .* The compressed data is damaged \(CRC check failed"):
+        import_model(tmp_path / "m.gz")
+
+
+def test_a_model_of_characters_is_told_from_one_of_words(tmp_path):
+    for tokenizer, noted in (("char", True), ("jieba", False)):
+        path = tmp_path / f"{tokenizer}.arpa"
+        textdl.train("ngram", ["\u6211\u4eec\u559c\u6b22\u8bd7\u6b4c"], order=2, tokenizer=tokenizer).export_arpa(path)
+        run = Run()
+        import_model(path, run=run)
+        assert any("--tokenizer char" in note for note in run.notes) == noted
+
+
 def test_words_that_only_look_like_the_written_form_stand_for_themselves(tmp_path):
     text = TINY.read_text("utf-8")
     for word in ("\u2581mat", "m\\at", "\\u0041mat", "m\u3000at"):  # SentencePiece's space; not as `escape` writes them

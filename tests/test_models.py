@@ -306,10 +306,10 @@ def test_pruning_reaches_the_model(texts: Path) -> None:
     pruned = textdl.train("ngram", str(texts / "en.txt"), order=3, prune=(0, 0, 1))
     assert pruned.model.describe()["ngrams"][2] < whole.model.describe()["ngrams"][2]
     assert pruned.model.describe()["ngrams"][:2] == whole.model.describe()["ngrams"][:2]
-    for wrong, said in [(0, "expected a sequence"), ((1,), "the first threshold is 0"), (("a",), "expected tuple")]:
+    for wrong, said in [(0, "expected a sequence"), ((1,), "the first threshold is 0"), (("a",), "expected for each, a whole number")]:
         with pytest.raises(UsageError, match=said):
             textdl.train("ngram", ["a b"], prune=wrong)
-    with pytest.raises(UsageError, match="--order True: expected int"):
+    with pytest.raises(UsageError, match="--order True: expected a whole number"):
         textdl.train("ngram", ["a b"], order=True)
 
 
@@ -348,10 +348,10 @@ def test_numbers_of_numpy_are_settings(tmp_path: Path) -> None:
     assert (model.card["config"]["dim"], model.card["config"]["alpha"]) == (4, 0.5)
     wrong: dict[str, Any]
     for wrong, said in [
-        ({"order": np.float64(2)}, "--order .*: expected int"),
-        ({"order": np.array(2)}, r"--order array\(2\): expected int"),
-        ({"order": np.bool_(True)}, "--order .*: expected int"),
-        ({"prune": np.array([0, 0.5])}, "--prune .*: expected tuple"),
+        ({"order": np.float64(2)}, "--order .*: expected a whole number"),
+        ({"order": np.array(2)}, r"--order array\(2\): expected a whole number"),
+        ({"order": np.bool_(True)}, "--order .*: expected a whole number"),
+        ({"prune": np.array([0, 0.5])}, "--prune .*: expected for each, a whole number"),
         ({"prune": np.array(0)}, "--prune .*: expected a sequence"),
         ({"seed": True}, "--seed True: expected a whole number"),
     ]:
@@ -476,7 +476,8 @@ def test_a_prompt_that_is_lost_in_tokenizing_is_shown_as_the_model_sees_it(engli
         (lambda: textdl.train("ngram", (line for line in ["a"])), TextTypeError, "generator"),
         (lambda: textdl.train("ngram", ["a b"], budget=9.0), UsageError, "--budget is for neural models"),
         (lambda: textdl.train("word2vec", ["a b c"]), CorpusError, "min-count"),
-        (lambda: textdl.train("ngram", ["a"], order="5"), UsageError, "--order '5': expected int"),
+        (lambda: textdl.train("ngram", ["a"], memory="4G"), UsageError, "--memory '4G': expected a whole number"),
+        (lambda: textdl.train("ngram", ["a"], order="5"), UsageError, "--order '5': expected a whole number"),
         (lambda: textdl.train("rnn", ["a"], hidden_size="5"), UsageError, "--hidden-size '5'"),
         (lambda: textdl.train("rnn", ["a"], budget="1s"), UsageError, "--budget '1s'"),
         (lambda: textdl.train("ngram", ["a"], tokenizer=5), UsageError, "a name such as 'jieba'"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,8 +181,17 @@ def _arpa(path: Path, tokenizer: Tokenizer, run: Run) -> Imported:
             "it never makes of a text. Name the tokenizer that cut the text of the model; whitespace takes words as "
             "they are."
         )
+    if tokenizer.spec.partition(",")[0] == "whitespace" and 2 * sum(map(_is_han, pieces)) > len(pieces):
+        run.note(
+            "most of its words are single Chinese characters, and --tokenizer whitespace cuts text at spaces only. If the "
+            "model's text was cut into characters, import it with --tokenizer char."
+        )
     run.figures["ngrams"] = model.describe()["ngrams"]
     return Imported("ngram", model, vocab, {"order": model.order})
+
+
+def _is_han(piece: str) -> bool:
+    return len(piece) == 1 and unicodedata.name(piece, "").startswith("CJK UNIFIED")
 
 
 def _written(words: list[str], tokenizer: Tokenizer) -> bool:

@@ -565,6 +565,9 @@ def _drawn(
     return loaded, pieces, drawn
 
 
+_TOLD = {bool: "True or False", int: "a whole number", float: "a number", str: "a str"}
+
+
 def _is_a(kind: Any, value: object) -> bool:
     """Whether a value is such a number, numpy's among them; True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)
@@ -589,7 +592,8 @@ def _config(cls: Any, family: str, given: Mapping[str, Any], unit: str) -> Any:
             raise UsageError(f"{_option(name)} {value!r}: expected a sequence, such as (0, 0, 1)")
         items = [_plain(item, wanted) for item in (value if several else [value])]
         if None in items:
-            raise UsageError(f"{_option(name)} {value!r}: expected {hint if get_args(hint) else hint.__name__}")
+            told = " or ".join(_TOLD[kind] for kind in wanted)
+            raise UsageError(f"{_option(name)} {value!r}: expected {f'for each, {told}' if several else told}")
         given[name] = tuple(items) if several else items[0]
     if "context" in known:
         given.setdefault("context", unit)

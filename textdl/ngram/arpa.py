@@ -391,8 +391,25 @@ def load(path: Path, *, opened: Opener = _opened, run: Run | None = None) -> tup
     run = run or Run()
     with scratch.temporary("arpa") as directory:
         loader = _Loader(path, opened, directory, run)
-        loader.read()
+        try:
+            loader.read()
+        except ModelError as error:
+            told = isinstance(error.__cause__, (EOFError, zlib.error, OSError))
+            if not told and (damage := _damage(path, opened)):
+                raise ModelError(f"{error}. The compressed data is damaged ({damage}): copy it again.") from error
+            raise
         return NgramModel(pack(loader, run=run)), Vocabulary(loader.words)
+
+
+def _damage(path: Path, opened: Opener) -> str:
+    """What the checksum of a compressed file says, which comes at its end; nothing where it is whole."""
+    with opened(path) as file:
+        try:
+            while file.read(_TEXT):
+                pass
+        except (EOFError, zlib.error, OSError) as error:
+            return str(error)
+    return ""
 
 
 class _Loader:
