@@ -146,6 +146,19 @@ def test_samples_repeat_with_their_seed(family: str, trained: dict[tuple[str, st
     assert len(set(textdl.sample(model, n=3, temperature=0.0, max_tokens=9))) == 1
 
 
+def test_a_sample_may_go_on_over_line_ends():
+    text = ["the cat sat", "on the mat"] * 20
+    model = textdl.train("ngram", text, order=3, tokenizer="word")
+    with pytest.raises(UsageError, match="trained line by line"):
+        textdl.sample(model, across_lines=True)
+    model = textdl.train("rnn", text, tokenizer="word", context="stream", hidden_size=8, embedding_size=8, epochs=20.0)
+    settings = {"prompt": "the", "max_tokens": 30, "seed": 3, "across_lines": True}
+    drawn = textdl.sample(model, n=2, **settings)
+    assert all(text.startswith("the") and "\n" in text for text in drawn)
+    assert list(models.stream(model, **settings))[-1] == drawn[0]
+    assert all("\n" not in text for text in textdl.sample(model, prompt="the", n=5, max_tokens=30))
+
+
 def test_words_are_asked_for_as_raw_text(trained: dict[tuple[str, str], Model]) -> None:
     model = trained["word2vec", "zh"]
     assert len(model.similar("北京", k=3)) == 3
@@ -306,7 +319,11 @@ def test_pruning_reaches_the_model(texts: Path) -> None:
     pruned = textdl.train("ngram", str(texts / "en.txt"), order=3, prune=(0, 0, 1))
     assert pruned.model.describe()["ngrams"][2] < whole.model.describe()["ngrams"][2]
     assert pruned.model.describe()["ngrams"][:2] == whole.model.describe()["ngrams"][:2]
-    for wrong, said in [(0, "expected a sequence"), ((1,), "the first threshold is 0"), (("a",), "expected for each, a whole number")]:
+    for wrong, said in [
+        (0, "expected a sequence"),
+        ((1,), "the first threshold is 0"),
+        (("a",), "expected for each, a whole number"),
+    ]:
         with pytest.raises(UsageError, match=said):
             textdl.train("ngram", ["a b"], prune=wrong)
     with pytest.raises(UsageError, match="--order True: expected a whole number"):

@@ -487,11 +487,16 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 1,
+    across_lines: bool = False,
 ) -> list[str]:
-    """n texts drawn from a language model, each with its prompt, up to its line end."""
+    """n texts drawn from a language model, each with its prompt, up to its line end.
+
+    across_lines: each goes on over line ends to max_tokens, which only a model of streams can do.
+    """
     return list(
         samples(
-            model, prompt=prompt, n=n, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+            model, prompt=prompt, n=n, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
+            across_lines=across_lines,
         )
     )  # fmt: skip
 
@@ -506,17 +511,27 @@ def samples(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 1,
+    across_lines: bool = False,
 ) -> Iterator[str]:
     """The texts of `sample` in their order, as groups of them are finished: any number in bounded memory."""
-    loaded, pieces, drawn = _drawn(model, prompt, n, max_tokens, temperature, top_k, top_p, seed)
+    loaded, pieces, drawn = _drawn(model, prompt, n, max_tokens, temperature, top_k, top_p, seed, across_lines)
     rows: dict[int, list[int]] = {}
     following = 0
     for token in drawn:
         rows.setdefault(token.row, []).append(token.id)
-        while following in rows and (rows[following][-1] == EOS or len(rows[following]) == max_tokens):
-            ids = rows.pop(following)
+        while following in rows:
+            ids = rows[following]
+            if len(ids) < max_tokens and (across_lines or ids[-1] != EOS):
+                break
+            lines = [list(pieces)]
+            for i in ids:
+                if i != EOS:
+                    lines[-1].append(loaded.vocab.piece(i))
+                elif across_lines:
+                    lines.append([])
+            del rows[following]
             following += 1
-            yield loaded.tokenizer.decode(pieces + [loaded.vocab.piece(i) for i in ids if i != EOS])
+            yield "\n".join(map(loaded.tokenizer.decode, lines))
 
 
 def stream(
@@ -528,14 +543,19 @@ def stream(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: int = 1,
+    across_lines: bool = False,
 ) -> Iterator[str]:
     """The first text of `sample` as it grows: the prompt, and the whole text so far after every token."""
-    loaded, pieces, drawn = _drawn(model, prompt, 1, max_tokens, temperature, top_k, top_p, seed)
+    loaded, pieces, drawn = _drawn(model, prompt, 1, max_tokens, temperature, top_k, top_p, seed, across_lines)
+    before = ""
     yield loaded.tokenizer.decode(pieces)
     for token in drawn:
         if token.id != EOS:
             pieces.append(loaded.vocab.piece(token.id))
-            yield loaded.tokenizer.decode(pieces)
+        elif across_lines:
+            before += loaded.tokenizer.decode(pieces) + "\n"
+            pieces = []
+        yield before + loaded.tokenizer.decode(pieces)
 
 
 # -- inside ----------------------------------------------------------------------------------------
@@ -543,7 +563,7 @@ def stream(
 
 def _drawn(
     model: Model | str | os.PathLike[str], prompt: str, n: int, max_tokens: int, temperature: float,
-    top_k: int | None, top_p: float | None, seed: int,
+    top_k: int | None, top_p: float | None, seed: int, across_lines: bool,
 ) -> tuple[Model, list[str], Iterator[Token]]:  # fmt: skip
     """The model, the pieces of the prompt, and the tokens that follow it."""
     for name, value in (("n", n), ("max_tokens", max_tokens), ("top_k", top_k), ("seed", seed)):
@@ -561,6 +581,7 @@ def _drawn(
         transforms=transforms(temperature=temperature, top_k=None if top_k is None else int(top_k), top_p=top_p),
         seed=int(seed),
         prefixes=loaded.vocab.encode_lines([pieces]),
+        stop_at_line_end=not across_lines,
     )
     return loaded, pieces, drawn
 

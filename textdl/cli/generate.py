@@ -19,14 +19,18 @@ def sample(
     temperature: Annotated[float, typer.Option("--temperature", help="Below 1: more of the likely; 0: only it.")] = 1.0,
     top_k: Annotated[int | None, typer.Option("--top-k", help="Only the k likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option("--top-p", help="Only the likeliest tokens that make up p.")] = None,
+    across_lines: Annotated[
+        bool, typer.Option("--across-lines", help="Go on over line ends, up to --max-tokens; for models of streams.")
+    ] = False,
     seed: Seed = 1,
 ) -> int:
-    """Draw texts from a language model, one a line."""
+    """Draw texts from a language model, one a line; with --across-lines, a blank line between them."""
     from textdl.bundle import load
     from textdl.models import samples, stream
 
     loaded = load(model)
     settings = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    settings["across_lines"] = across_lines
     if n == 1:  # a single text is shown token by token
         shown = ""
         for text in stream(loaded, seed=seed, **settings):  # type: ignore[arg-type]
@@ -38,5 +42,5 @@ def sample(
         print(text[len(shown) :])
     else:
         for text in samples(loaded, n=n, seed=seed, **settings):  # type: ignore[arg-type]
-            print(text, flush=True)
+            print(text, end="\n\n" if across_lines else "\n", flush=True)
     return 0
