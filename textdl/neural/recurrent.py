@@ -81,11 +81,15 @@ class Config(TrainingConfig):
     def ladder(self, vocab_size: int) -> Sequence[Rung]:
         """See TrainingConfig."""
         # With many types, nearly all time and memory of a step go into matrices of V by the embedding size.
-        wide = 128 if characters(vocab_size) or vocab_size > 40_000 else 256
-        return (
+        few = characters(vocab_size)
+        wide = 128 if few or vocab_size > 40_000 else 256
+        rungs = [
             Rung(0, 0, {"embedding_size": 128, "hidden_size": 192, "ngrams": 1}),
             Rung(100_000, 0, {"embedding_size": wide, "hidden_size": 384, "ngrams": 1}),
-        )
+        ]
+        if few:
+            rungs.append(Rung(500_000, 10_000_000, {"embedding_size": wide, "hidden_size": 512, "ngrams": 1}))
+        return rungs
 
     def steps(self, sizes: Mapping[str, int], vocab_size: int) -> int:
         """See TrainingConfig."""
@@ -93,7 +97,7 @@ class Config(TrainingConfig):
 
     def adamw_rate(self, sizes: Mapping[str, int], vocab_size: int) -> float:
         """See TrainingConfig."""
-        return 8e-3 if characters(vocab_size) else 4e-3
+        return 4e-3 if sizes["hidden_size"] > 400 or not characters(vocab_size) else 8e-3
 
     def network(self, vocab_size: int, sizes: Mapping[str, int], generator: torch.Generator) -> Network:
         """See TrainingConfig."""
