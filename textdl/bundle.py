@@ -497,6 +497,19 @@ def _signed(line: str, vocab: Vocabulary) -> tuple[list[str], list[str]]:
     return plus, minus
 
 
+def check_arpa(path: Path, model: Path) -> None:
+    """Look whether `export_arpa` may write there, before the model that goes to `model` is trained.
+
+    Raises:
+        UsageError: see ngram.arpa.check_target; or it is within the model's directory.
+    """
+    from textdl.ngram import arpa
+
+    if model.resolve() in path.resolve().parents:
+        raise UsageError(f"--arpa {path} lies in {model}, which will be the model. Name a file beside it.")
+    arpa.check_target(path)
+
+
 def load(directory: str | os.PathLike[str]) -> Model:
     """A saved model.
 

@@ -1,6 +1,6 @@
-"""Temporary directories that say whose they are, so that what a killed process left is cleared away by the next.
+"""Temporary directories and files that say whose they are, so that what a killed process left is cleared away by the next.
 
-A name is `PURPOSE.HOST.PID.RANDOM`. A directory of this machine whose process is gone is removed; one of another
+A name is `PURPOSE.HOST.PID.RANDOM`. What is of this machine and whose process is gone is removed; what is of another
 machine, which may share the file system, when it is two days old.
 """
 
@@ -60,10 +60,15 @@ def mark(purpose: str) -> str:
 
 
 def sweep(home: Path, pattern: str) -> None:
-    """Remove the marked directories of a pattern whose processes are gone."""
+    """Remove what is marked, of a pattern, and whose process is gone."""
     for path in home.glob(pattern):
-        if marked(path) and not alive(path) and path.is_dir() and not path.is_symlink():
+        if not marked(path) or alive(path) or path.is_symlink():
+            continue
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def marked(path: Path) -> bool:

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from textdl import ngram
+import textdl
+from textdl import ngram, scratch
 from textdl.corpus import reading
 from textdl.encoded import BOS, EOS, UNK, Encoded
 from textdl.errors import ModelError, UsageError
@@ -391,13 +392,19 @@ def test_unreadable(tmp_path):
 # -- writing
 
 
+def built():
+    vocab, corpus, _ = build(LINES)
+    return ngram.fit(corpus, Config(2)), vocab
+
+
 def test_cannot_be_written(tmp_path):
     vocab, corpus, _ = build(LINES)
     model = ngram.fit(corpus, Config(2))
     with pytest.raises(UsageError, match="cannot be written"):
-        arpa.write(model, vocab, tmp_path / "none" / "m.arpa")
-    with pytest.raises(UsageError, match="cannot be written"):
-        arpa.write(model, vocab, tmp_path)
+        arpa.write(model, vocab, Path(f"/proc/{tmp_path.name}.arpa"))
+    for path in (tmp_path / "none" / "m.arpa", tmp_path):
+        with pytest.raises(UsageError, match="expected a file in a directory that exists"):
+            arpa.write(model, vocab, path)
     with pytest.raises(UsageError, match="A vocabulary of 4 does not belong to a model with one of"):
         arpa.write(model, Vocabulary(["x"]), tmp_path / "m.arpa")
     with pytest.raises(UsageError, match="add-k has no ARPA form"):
@@ -409,7 +416,7 @@ def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path, monkeypatch)
     vocab, corpus, _ = build(LINES)
     model = ngram.fit(corpus, Config(2))
     path = tmp_path / "m.arpa"
-    path.write_text("old")
+    path.write_text("\\data\\ old")
 
     def broken(n):
         yield from model_ngrams(n)
@@ -419,8 +426,39 @@ def test_what_was_there_stays_until_the_new_file_is_whole(tmp_path, monkeypatch)
     monkeypatch.setattr(model, "ngrams", broken)
     with pytest.raises(KeyboardInterrupt):
         arpa.write(model, vocab, path)
-    assert path.read_text() == "old"
+    assert path.read_text() == "\\data\\ old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_an_arpa_file_is_replaced(tmp_path):
+    model, vocab = built()
+    for name, content in (("corpus.txt", b"a b"), ("config.json", b"{}"), ("words.gz", gzip.compress(b"a b"))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UsageError, match=f"{name} is there and is no ARPA file; it would be lost"):
+            arpa.write(model, vocab, tmp_path / name)
+        assert (tmp_path / name).read_bytes() == content
+    (tmp_path / "empty").touch()
+    for name in ("empty", "new", "new", "new.gz", "new.gz"):
+        arpa.write(model, vocab, tmp_path / name)
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_not_among_the_files_of_a_model(tmp_path):
+    textdl.train("ngram", ["a b"], order=2, output=tmp_path / "m")
+    with pytest.raises(UsageError, match="among those of the model"):
+        arpa.write(*built(), tmp_path / "m" / "x.arpa")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and signals of POSIX")
+def test_a_link_leads_to_its_target_and_what_a_killed_process_left_goes(tmp_path):
+    model, vocab = built()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link.arpa").symlink_to(tmp_path / "there" / "x.arpa")
+    left = tmp_path / "there" / f"{scratch.mark('textdl-arpa').replace(str(os.getpid()), str(2**22 + 1))}abc"
+    left.write_text("half")
+    arpa.write(model, vocab, tmp_path / "link.arpa")
+    assert (tmp_path / "link.arpa").is_symlink()
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["x.arpa"]
 
 
 def test_a_device_is_written_to(tmp_path):

@@ -45,7 +45,8 @@ def ngram(
     memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="300M, 4G: stay below, with files; 300M is the least. Left out: half of the free."
+            metavar="SIZE",
+            help="300M, 4G: stay below while counting, with files; 300M is the least. Left out: half of the free.",
         ),
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads; 0: one for each core. The model is the same.")] = 0,
@@ -311,16 +312,12 @@ def _train(
 ) -> int:  # fmt: skip
     """Train, save, and say what was read, what was dropped, and where the model is."""
     import textdl
-    from textdl import memory, models
+    from textdl import bundle, memory, models
 
     first = models.launched()[0] == 0  # the others of several processes are silent
     run = TerminalRun(quiet=training.quiet or not first, seed=training.seed)
-    if arpa is not None and (arpa.is_dir() or not arpa.absolute().parent.is_dir()):
-        raise UsageError(f"--arpa {arpa}: expected a file in a directory that exists")
-    if arpa is not None and arpa.exists():
-        read = [training.vocab, valid, *corpus]
-        if any(path and Path(path).exists() and arpa.samefile(path) for path in read):
-            raise UsageError(f"--arpa {arpa}: that file is read here and would be lost. Name another one.")
+    if arpa is not None:
+        bundle.check_arpa(arpa, output)
     settings |= _common(reading, training, valid)
     with run.shown():
         trained = textdl.train(

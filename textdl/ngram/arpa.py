@@ -30,6 +30,7 @@ import io
 import math
 import os
 import re
+import secrets
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -50,7 +51,7 @@ from textdl.ngram import MAX_ORDER, arpa_kernels
 from textdl.ngram.model import NgramModel
 from textdl.ngram.packed import LogBlock, pack
 from textdl.protocols import Run
-from textdl.storage import FULL, reason
+from textdl.storage import FULL, is_model, reason
 from textdl.vocabulary import SPECIALS, Vocabulary
 
 _LN10 = math.log(10)
@@ -87,9 +88,10 @@ def write(model: NgramModel, vocab: Vocabulary, path: Path) -> None:
     The file is complete or not there. Memory does not grow with the model.
 
     Raises:
-        UsageError: the vocabulary is another model's, the smoothing is add-k, or the name cannot be written to.
+        UsageError: the vocabulary is another model's, the smoothing is add-k, or see `check_target`.
         ModelError: there is no room for the file.
     """
+    check_target(path)
     if len(vocab) != model.vocab_size:
         raise UsageError(f"A vocabulary of {len(vocab)} does not belong to a model with one of {model.vocab_size}.")
     if model.smoothing == "add-k":
@@ -112,9 +114,11 @@ def write(model: NgramModel, vocab: Vocabulary, path: Path) -> None:
                     columns: list[Any] = [logs, *written[words].T]
                     if n < model.order:
                         columns.append(np.maximum(backoff / _LN10, _ZERO))
-                    rows = np.stack([column.astype(object) for column in columns], axis=1)
                     form = "%.7g\t" + " ".join(["%s"] * n) + ("\t%.7g\n" if n < model.order else "\n")
-                    file.write(form * len(rows) % tuple(rows.ravel().tolist()))  # all at once: half the time
+                    for start in range(0, len(logs), _ROWS):  # many at once: half the time; all: much memory
+                        part = [column[start : start + _ROWS].astype(object) for column in columns]
+                        rows = np.stack(part, axis=1)
+                        file.write(form * len(rows) % tuple(rows.ravel().tolist()))
             file.write("\n\\end\\\n")
     except OSError as error:
         if error.errno in FULL:
@@ -125,6 +129,46 @@ def write(model: NgramModel, vocab: Vocabulary, path: Path) -> None:
         raise UsageError(f"{path} cannot be written ({error.strerror or error}). Choose another name.") from error
 
 
+_ROWS = 1 << 14
+"""Lines that are made into text together."""
+
+
+def check_target(path: Path) -> None:
+    """Look whether an ARPA file may be written there, before anything is done for it.
+
+    Only an older ARPA file is replaced: a slip of the hand would else cost a corpus, a dictionary or a model.
+
+    Raises:
+        UsageError: there is no such directory, it is a model's, nothing can be written there, or another file would be lost.
+    """
+    if path.name == "-":
+        raise UsageError(f"{path}: an ARPA file is not written to `-`. Name a file, or /dev/stdout.")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UsageError(f"{path}: expected a file in a directory that exists.")
+    path = path.resolve()
+    if is_model(path.parent):
+        raise UsageError(
+            f"{path} would be a file among those of the model {path.parent}. Name one beside the directory."
+        )
+    if path.exists() and not path.is_file():  # a pipe or a device
+        return
+    try:
+        if path.exists():
+            with path.open("rb+"), _opened(path) as file:
+                head = file.read(_HEAD)
+            if head.strip() and not _BEGIN.search(head):
+                raise UsageError(f"{path} is there and is no ARPA file; it would be lost. Name another one.")
+        with _unfinished(path):
+            pass
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be written ({reason}). Choose another name.") from error
+
+
+_HEAD = 1 << 12
+_BEGIN = re.compile(rb"^[ \t]*\\data\\", re.MULTILINE)
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[str]]:
     """A file that takes the place of `path` when it is whole. Pipes and devices are written to as they are."""
@@ -132,20 +176,28 @@ def _replacing(path: Path) -> Iterator[IO[str]]:
         with path.open("w", encoding="utf-8", newline="\n") as file:
             yield file
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as raw:
-            if path.suffix == ".gz":
-                # no name and no time in it: the same model is the same file
-                with gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed, _text(packed) as file:
-                    yield file
-            else:
-                with _text(raw) as file:
-                    yield file
+    path = path.resolve()  # of a link, what it points to
+    with _unfinished(path) as (part, raw):
+        if path.suffix == ".gz":
+            # no name and no time in it: the same model is the same file
+            with gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed, _text(packed) as file:
+                yield file
+        else:
+            with _text(raw) as file:
+                yield file
         os.replace(part, path)
-    except BaseException:
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A file beside `path` that is gone afterwards, unless it was renamed. What killed processes left there goes, too."""
+    scratch.sweep(path.parent, "textdl-arpa.*")
+    part = path.with_name(scratch.mark("textdl-arpa") + secrets.token_hex(4))
+    try:
+        with part.open("xb") as raw:
+            yield part, raw
+    finally:
         part.unlink(missing_ok=True)
-        raise
 
 
 def _text(binary: Any) -> io.TextIOWrapper:
