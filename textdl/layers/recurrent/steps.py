@@ -189,8 +189,13 @@ def _product(matrix: Tensor, bias: Tensor | None, rows: int) -> Callable[[Tensor
 def _by_rows(rows: int, task: Callable[[int, int], None]) -> None:
     """task(first, last) for all rows, a part in each thread."""
     parts = max(1, min(torch.get_num_threads(), rows // _ROWS))
-    if parts == 1:
-        task(0, rows)
+    if parts == 1:  # alone all the same: products of so few rows are quicker in one thread
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            task(0, rows)
+        finally:
+            torch.set_num_threads(threads)
         return
     cuts = [rows * part // parts for part in range(parts + 1)]
     for done in [_pool(parts).submit(_alone, task, *cut) for cut in pairwise(cuts)]:
