@@ -1,4 +1,4 @@
-"""A thin shim: everything is in pyproject.toml, but for one step that copies the corpora's catalog into the wheel."""
+"""A thin shim: everything is in pyproject.toml, but for one step that copies the corpora into the wheel."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithCatalog(build_py):
-    """corpora/catalog.toml lies outside the package; an installed package finds its copy in textdl/corpus/."""
+    """corpora/ lies outside the package; an installed package finds its copies in textdl/corpus/."""
 
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            source = Path(__file__).resolve().parent / "corpora" / "catalog.toml"
-            self.copy_file(str(source), str(Path(self.build_lib, "textdl", "corpus", "catalog.toml")))
+            for source in (Path(__file__).resolve().parent / "corpora").glob("*.t*"):  # .toml and .tsv
+                self.copy_file(str(source), str(Path(self.build_lib, "textdl", "corpus", source.name)))
 
 
 setup(cmdclass={"build_py": BuildWithCatalog})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -140,6 +141,87 @@ def test_a_full_disk_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.M
     made.begin({}, {"epoch": 3}, [], done="3 of 9 epochs")
     made.wait()
     assert made.written == "3 of 9 epochs"
+
+
+TRAINS = """
+import os, sys
+from pathlib import Path
+from textdl.checkpoint import Checkpoint
+
+made = Checkpoint(Path(sys.argv[1]))
+made.load()
+if sys.argv[2] == "killed":
+    os.kill(os.getpid(), 9)
+made.save({}, {}, [], done="1 of 9 epochs")
+print("training", flush=True)
+input()
+made.remove()
+print("done", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked for by signal")
+@pytest.mark.parametrize("name", ["m", "a/v1.2 [b]"])
+def test_another_process_that_trains_there_is_not_disturbed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / name
+    early = Checkpoint(output)
+    command = [sys.executable, "-c", TRAINS, str(output)]
+    with subprocess.Popen([*command, "goes on"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "training\n"
+        said = rf"{re.escape(output.name)} is being trained by process {other.pid}\. Wait for its end, or choose another -o"
+        for resume in (None, True, False):
+            with pytest.raises(UsageError, match=said):
+                Checkpoint(output, resume)
+        with pytest.raises(UsageError, match=said):
+            early.load()
+        monkeypatch.setenv("RANK", "1")  # of several processes that train one model only the first leaves a mark
+        assert Checkpoint(output, resume=True).load() is not None
+        monkeypatch.delenv("RANK")
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "done\n"
+    assert list(output.parent.iterdir()) == []
+    mine = Checkpoint(output)
+    mine.load()
+    Checkpoint(output).load()  # in the same process, where an earlier training was given up
+    assert len(list(output.parent.iterdir())) == 1
+    del mine
+    assert list(output.parent.iterdir()) == []
+    assert subprocess.run([*command, "killed"], check=False).returncode == -9
+    assert len(list(output.parent.iterdir())) == 1
+    Checkpoint(output)
+    assert list(output.parent.iterdir()) == []
+
+
+def test_whatever_goes_wrong_in_the_thread_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = saved(tmp_path / "m")
+    shutil.rmtree(tmp_path / "m.training")
+    (tmp_path / "m.training").mkdir()
+    (tmp_path / "m.training" / "thesis.txt").write_text("precious")
+    made.begin({}, {"epoch": 3}, [], done="3 of 9 epochs")
+    with pytest.raises(ModelError, match=r"cannot save to m\.training: .* is not a textdl model"):
+        made.wait()
+
+    def gone(*_: object) -> None:
+        raise FileNotFoundError(2, os.strerror(2))
+
+    monkeypatch.setattr("textdl.storage.os.replace", gone)
+    made = Checkpoint(tmp_path / "n")
+    made.begin({}, {"epoch": 1}, [], done="1 of 9 epochs")
+    with pytest.raises(ModelError, match=r"cannot save to n\.training: No such file or directory"):
+        made.wait()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Writer, "json", broken)
+    made.begin({}, {"epoch": 1}, [], done="1 of 9 epochs")
+    with pytest.raises(RuntimeError, match="a defect"):
+        made.wait()
 
 
 KILLED = """

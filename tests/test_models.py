@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,41 @@ def test_words_are_added_and_subtracted(trained: dict[tuple[str, str], Model]) -
         model.odd_one_out("北京", "上海")
     with pytest.raises(UsageError, match="expected a word"):
         model.similarity("北京", 3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="^北京 - 北京: these vectors"):
+        raise model.similar_lines(["北京 - 北京"])[0]  # type: ignore[misc]
+    with pytest.raises(UsageError, match="found among different words, got '北京' 3 times"):
+        model.odd_one_out("北京", "北京", "北京")
+    with pytest.raises(UsageError, match=r"got \['北京', '上海', '我'\]; give them one by one"):
+        model.odd_one_out(["北京", "上海", "我"])  # type: ignore[arg-type]
+    with pytest.raises(UnknownWordError, match=r"'' is not in the vocabulary of .*: jieba finds no word in it"):
+        model.similar("")
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (lambda m: m.similar("北京", k=2.5), "k is 2.5; expected a whole number"),
+        (lambda m: m.similar("北京", k=True), "k is True; expected a whole number"),
+        (lambda m: m.analogy("北京", "上海", "我", k=2.5), "k is 2.5; expected a whole number"),
+        (lambda m: m.similar("北京", among=2.5), "among is 2.5; expected a whole number"),
+        (lambda m: m.similar("北京", min_count="3"), "min_count is '3'; expected a whole number"),
+        (lambda m: m.similar("北京", minus=5), "minus takes a list of words"),
+        (lambda m: m.similar_lines(["北京", 5]), "line 2: expected a str of words, got 5"),
+        (lambda m: m.similar_lines("北京"), "expected a list of lines, got the str '北京'"),
+        (lambda m: m.analogy_lines("北京 上海 我"), "expected a list of lines, got the str '北京 上海 我'"),
+    ],
+)
+def test_wrong_types_of_questions(
+    trained: dict[tuple[str, str], Model], ask: Callable[[Model], object], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        ask(trained["word2vec", "zh"])
+
+
+def test_whole_numbers_of_numpy_are_numbers(trained: dict[tuple[str, str], Model]) -> None:
+    model = trained["word2vec", "zh"]
+    two: Any = np.int64(2)
+    assert model.similar("北京", k=two, among=two, min_count=two) == model.similar("北京", k=2, among=2, min_count=2)
 
 
 def test_vectors_to_ask_only(trained: dict[tuple[str, str], Model], tmp_path: Path) -> None:
@@ -772,6 +808,34 @@ def test_training_on_with_new_text(english: list[str], tmp_path: Path) -> None:
     assert textdl.load(tmp_path / "n").similar("zebra", k=1)
 
 
+def test_lines_that_were_trained_on_are_counted_once(english: list[str], tmp_path: Path) -> None:
+    first = textdl.train("word2vec", english, output=tmp_path / "m", **SETTINGS["word2vec"])
+    new = ["the zebra saw the yak at home ."] * 9
+
+    def counts(text: list[str], start: Model) -> tuple[dict[str, int], list[str]]:
+        run = Run()
+        model = textdl.train("word2vec", text, start_from=start, epochs=1, run=run)
+        said = [note for note in run.notes if "trained on before" in note]
+        return dict(zip(model.vocab.pieces, model.vocab.counts[3:].tolist(), strict=True)), said
+
+    before = dict(zip(first.vocab.pieces, first.vocab.counts[3:].tolist(), strict=True))
+    found, said = counts(english[::-1], first)
+    assert found == before
+    assert "its counts are not added a second time" in said[0]
+    only_new, said = counts(new, first)
+    assert said == []
+    assert only_new["the"] == before["the"] + 18
+    found, said = counts([*new, "", *english], first)
+    assert found == only_new
+    lines = sum(1 for line in english if line.strip())
+    assert f"{lines:,} of the {lines + 9:,} lines of " in said[0]
+    # a word that was too rare is new, and all its tokens are those of a new word
+    rare = textdl.train("word2vec", [*english, "a gnu", "the gnu"], **SETTINGS["word2vec"])
+    assert "gnu" not in rare.vocab
+    found, _ = counts(["a gnu", "the gnu", *["the gnu eats"] * 9], rare)
+    assert found["gnu"] == 11
+
+
 def test_training_on_takes_the_words_and_settings_of_its_model(english: list[str], tmp_path: Path) -> None:
     settings = SETTINGS["word2vec"]
     first = textdl.train("word2vec", english, output=tmp_path / "m", **settings)
@@ -787,6 +851,10 @@ def test_training_on_takes_the_words_and_settings_of_its_model(english: list[str
         ("ngram", {"start_from": ngram}, "--from is for word2vec"),
         ("ngram", {"resume": True}, "--resume is for families that train in epochs; ngram counts once"),
         ("word2vec", {"init_embeddings": first}, "--init-embeddings is for neural models"),
+        ("word2vec", {"start_from": 7}, "--from 7: expected a model or its directory"),
+        ("word2vec", {"keep_punctuation": "no"}, "--keep-punctuation 'no': expected True or False"),
+        ("word2vec", {"resume": "no"}, "--resume 'no': expected True or False"),
+        ("word2vec", {"seed": 10**23}, r"--seed 1000\d+: expected a whole number from 0 up, below 2\^63"),
     ):
         with pytest.raises(UsageError, match=said):
             textdl.train(family, english, **wrong)

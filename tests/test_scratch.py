@@ -56,3 +56,13 @@ def test_a_tmpdir_that_is_none_is_refused(tmp_path, monkeypatch, kind):
     monkeypatch.setenv("TMPDIR", str(tmp_path / kind))
     with pytest.raises(UsageError, match=f"TMPDIR is .*{kind}, which is not a directory one may write to"):
         scratch.make("test")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are asked for by signal")
+def test_whose_a_name_is(tmp_path):
+    own = tmp_path / (scratch.mark("v1.2") + "abc")
+    own.touch()
+    assert scratch.owner(own) == os.getpid()
+    assert scratch.owner(tmp_path / f"v1.2.another-machine.{os.getpid()}.abc") is None
+    assert scratch.owner(tmp_path / scratch.mark("").replace(str(os.getpid()), str(2**22 + 1)) / "abc") is None
+    assert scratch.owner(tmp_path / "thesis.txt") is None

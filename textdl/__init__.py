@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from textdl.bundle import Model, load
     from textdl.corpus import open_corpora, open_corpus, open_pairs
     from textdl.errors import TextdlError
+    from textdl.evaluating import compare, evaluate
     from textdl.importing import import_model
-    from textdl.models import compare, evaluate, plan, sample, train
+    from textdl.models import plan, sample, train
+    from textdl.translation import train as train_seq2seq
+    from textdl.translation import translate
 
 _EXPORTS = {
     "Model": "textdl.bundle",
     "TextdlError": "textdl.errors",
-    "compare": "textdl.models",
-    "evaluate": "textdl.models",
+    "compare": "textdl.evaluating",
+    "evaluate": "textdl.evaluating",
     "import_model": "textdl.importing",
     "load": "textdl.bundle",
     "open_corpora": "textdl.corpus",
@@ -37,16 +40,19 @@ _EXPORTS = {
     "plan": "textdl.models",
     "sample": "textdl.models",
     "train": "textdl.models",
+    "train_seq2seq": "textdl.translation:train",
+    "translate": "textdl.translation",
 }
 __all__ = [
     "Model", "TextdlError", "__version__", "compare", "evaluate", "import_model", "load", "open_corpora", "open_corpus", "open_pairs",
-    "plan", "sample", "train",
+    "plan", "sample", "train", "train_seq2seq", "translate",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
+        module, _, attribute = _EXPORTS[name].partition(":")
+        return getattr(import_module(module), attribute or name)
     if name == "errors":
         return import_module("textdl.errors")
     raise AttributeError(f"module 'textdl' has no attribute {name!r}")

@@ -74,7 +74,20 @@ FAMILIES = {
     "nnlm": Family("textdl.neural.feedforward", "feed-forward language model", 2, "needed", True, True),
     "rnn": Family("textdl.neural.recurrent", "recurrent language model", 2, "needed", True, True),
     "transformer": Family("textdl.neural.transformer", "Transformer language model", 2, "needed", True, True),
+    "seq2seq": Family("textdl.seq2seq.architectures", "sequence-to-sequence model", 2, "needed", True, True),
 }
+
+
+@dataclass(frozen=True)
+class Source:
+    """How the source side of a sequence-to-sequence model is read; its target side is the model's own."""
+
+    tokenizer: Tokenizer
+    vocab: Vocabulary
+
+    def encode(self, lines: Iterable[str]) -> Encoded:
+        """Raw source lines as the `contexts` of `LanguageModel`."""
+        return self.vocab.encode_lines(self.tokenizer.encode_lines(checked_lines(lines)))
 
 
 class TokenScore(NamedTuple):
@@ -120,11 +133,17 @@ class Model:
     def __init__(
         self, family: str, model: Any, tokenizer: Tokenizer, vocab: Vocabulary, card: dict[str, Any],
         speller: Speller | None, lines: NDArray[np.uint64], curve: Sequence[Mapping[str, Any]] = (),
-        left_out: Callable[[], LeftOut | None] = lambda: None,
+        left_out: Callable[[], LeftOut | None] = lambda: None, source: Source | None = None,
     ) -> None:  # fmt: skip
-        """speller: None for word vectors. left_out: gives the types outside the vocabulary, where they are known."""
+        """
+        Args:
+            speller: None for word vectors.
+            left_out: gives the types outside the vocabulary, where they are known.
+            source: of a sequence-to-sequence model.
+        """
         self.family, self.model, self.tokenizer, self.vocab, self.card = family, model, tokenizer, vocab, card
         self.speller, self.lines, self.curve, self._left_out = speller, lines, list(curve), left_out
+        self.source = source
         self.directory: Path | None = None
         if isinstance(model, WordVectors):
             model.vocab, model.explain = vocab, self._explain
@@ -145,6 +164,9 @@ class Model:
             out.text("vocab.txt", self.vocab.to_text())
             if self.speller is not None:
                 self.speller.save(out)
+            if self.source is not None and self.source.vocab is not self.vocab:
+                self.source.tokenizer.save(out.under("source"))
+                out.text("source/vocab.txt", self.source.vocab.to_text())
             out.array("lines.npy", self.lines)
             out.text("log.jsonl", "".join(_json_line(record) for record in self.curve))
             if (left_out := self._left_out()) is not None:
@@ -289,6 +311,8 @@ class Model:
     def _explain(self, word: str) -> str:
         """Why a word is unknown: how often it was seen, and what the tokenizer makes of it."""
         pieces = self._words(word)
+        if not pieces:
+            return f"{self.tokenizer.spec} finds no word in it"
         said = [self._seen(pieces[0] if len(pieces) == 1 else word)]
         if len(pieces) > 1:
             known = ", ".join(dict.fromkeys(piece for piece in pieces if piece in self.vocab)) or "none"
@@ -327,8 +351,8 @@ class Model:
         """
         if not words and not minus:
             raise UsageError("similar takes words, such as similar('cat', 'dog')")
-        if isinstance(minus, str):
-            raise UsageError(f"minus takes a list of words, such as [{minus!r}]")
+        if isinstance(minus, str) or not isinstance(minus, Sequence):
+            raise UsageError(f"minus takes a list of words, such as ['cat'], got {minus!r:.60}")
         (found,) = self._nearest([self._centroid(words, minus)], k, among, min_count)
         return found
 
@@ -377,13 +401,19 @@ class Model:
     def odd_one_out(self, *words: str) -> Ranked:
         """Words with their cosines to the mean of all, the one that fits least first."""
         if len(words) < 3:
-            raise UsageError(f"the odd one out is found among three words or more, got {len(words)}")
-        units = self.vectors.units(np.array([self.word_id(word) for word in words]))
+            one_by_one = "; give them one by one: odd_one_out('a', 'b', 'c')" * (len(words) == 1)
+            raise UsageError(
+                f"the odd one out is found among three words or more, got {', '.join(map(repr, words)):.60}{one_by_one}"
+            )
+        ids = [self.word_id(word) for word in words]
+        if len(set(ids)) == 1:
+            raise UsageError(f"the odd one out is found among different words, got {words[0]!r} {len(words)} times")
+        units = self.vectors.units(np.array(ids))
         mean = units.mean(axis=0)
         cosines = (units @ mean / (np.linalg.norm(mean) or 1.0)).tolist()
         return sorted(zip(words, cosines, strict=True), key=lambda found: found[1])
 
-    def export_vectors(self, path: str | os.PathLike[str], *, header: bool = True, float16: bool = False) -> None:
+    def export_vectors(self, path: str | os.PathLike[str], *, header: bool = True, float16: bool = False) -> list[str]:
         """Write the word vectors for others, or for asking only.
 
         Args:
@@ -391,6 +421,9 @@ class Model:
                 .gz); another name is the directory of a model without what is needed to train on, half as large.
             header: text only: False leaves out the first line, as GloVe does.
             float16: directories only: half as large again, rounded to 11 bits.
+
+        Returns:
+            What is to be said of it: that words are written otherwise than they are spelled.
 
         Raises:
             UsageError: the path cannot be written, or an option does not go with it.
@@ -408,7 +441,7 @@ class Model:
             formats.write_text(vectors, path, header=header) if suffix in formats.TEXT else formats.write_binary(
                 vectors, path
             )
-            return
+            return formats.escaped(self.vocab)
         if suffix and not path.is_dir():
             raise UsageError(
                 f"{path}: of no known kind. Name a file {', '.join(sorted(formats.SUFFIXES))}, each also with .gz, or a "
@@ -425,6 +458,7 @@ class Model:
         Model(
             self.family, vectors, self.tokenizer, self.vocab, card, self.speller, self.lines, self.curve, self._left_out
         ).save(path)
+        return []
 
     def _centroid(self, words: Sequence[str], minus: Sequence[str]) -> tuple[NDArray[np.float64], list[int]]:
         """The mean of vectors of length 1, with sign, and their ids."""
@@ -432,9 +466,8 @@ class Model:
         signs = np.array([1.0] * len(words) + [-1.0] * len(minus))
         centre: NDArray[np.float64] = (self.vectors.units(np.array(ids)) * signs[:, None]).mean(axis=0)
         if np.linalg.norm(centre) < 1e-12:
-            raise UsageError(
-                f"{' '.join((*words, *minus))}: these vectors are zero or cancel out; nothing is near that"
-            )
+            asked = " ".join((*words, *(f"- {word}" for word in minus)))
+            raise UsageError(f"{asked}: these vectors are zero or cancel out; nothing is near that")
         return centre, ids
 
     def _nearest(
@@ -461,8 +494,12 @@ class Model:
         self, lines: Sequence[str], read: Callable[[str], Any], answer: Callable[[list[Any]], list[Ranked]]
     ) -> list[Ranked | TextdlError]:
         """Read every line, answer together those that can be, and put the answers where their lines are."""
+        if isinstance(lines, str):
+            raise UsageError(f"expected a list of lines, got the str {lines[:40]!r}; of one line: [{lines[:20]!r}]")
         read_lines: list[Any] = []
-        for line in lines:
+        for number, line in enumerate(lines, 1):
+            if not isinstance(line, str):
+                raise UsageError(f"line {number}: expected a str of words, got {line!r:.60}")
             try:
                 read_lines.append(read(line))
             except (UnknownWordError, UsageError) as error:
@@ -539,7 +576,15 @@ def load(directory: str | os.PathLike[str]) -> Model:
     def left_out() -> LeftOut | None:  # read when a word is asked for that is not known
         return LeftOut.from_text(reader.text(_LEFT_OUT), reader.path(_LEFT_OUT)) if _LEFT_OUT in reader else None
 
-    model = Model(family, fitted, tokenizer, vocab, reader.card, speller, reader.array("lines.npy"), curve, left_out)
+    source = None
+    if family == "seq2seq":
+        source = Source(tokenizer, vocab)
+        if "source/vocab.txt" in reader:
+            own = reader.under("source")
+            source = Source(tokenizers.load(own), Vocabulary.from_text(own.text("vocab.txt"), own.path("vocab.txt")))
+    model = Model(
+        family, fitted, tokenizer, vocab, reader.card, speller, reader.array("lines.npy"), curve, left_out, source
+    )
     model.directory = Path(directory)
     return model
 

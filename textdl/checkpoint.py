@@ -7,22 +7,32 @@ fingerprint), and is refused to another one with the differences named. When the
 
 Of a family it takes named arrays, a state that is JSON, and the training curve, and gives them back. No pickle.
 `begin` writes while training goes on, since a disk may take seconds; then a kill also loses what was being written.
+
+Two processes that train to one DIR would destroy each other's files. So from `load`, where training begins, an empty file
+beside DIR names the process, until the model is saved, and another process of this machine is refused; of two that begin
+in the same instant both may be. The file of a killed process is in nobody's way. Whether a process of another machine
+still lives cannot be told, so its file is not heeded.
 """
 
 from __future__ import annotations
 
+import glob
 import json
+import os
+import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from textdl import scratch
 from textdl.errors import ModelError, UsageError
-from textdl.storage import Reader, check_output, discard, fsync, is_model, saving
+from textdl.storage import Reader, check_output, discard, fsync, is_model, reason, saving
 
 VERSION = 1
 
@@ -49,7 +59,7 @@ class Checkpoint:
             resume: True: go on from the checkpoint, if there is one; False: write over it; None: there must be none.
 
         Raises:
-            UsageError: there is one and resume is None, or something else has its name.
+            UsageError: there is one and resume is None, or something else has its name; or another process trains there.
             ModelError: it is damaged, or of another version.
         """
         absolute = output.absolute()
@@ -60,9 +70,12 @@ class Checkpoint:
         """How far the training came that this object has resumed or saved."""
         self._identity: dict[str, Value] = {}
         self._writer: threading.Thread | None = None
-        self._error: ModelError | None = None
+        self._error: Exception | None = None
         self._found: Reader | None = None
+        self._mark: Path | None = None
+        self._release: Callable[[], object] = lambda: None
         check_output(self.directory)
+        self._alone()
         if resume is False or not is_model(self.directory) or not (self.directory / "config.json").exists():
             return  # a first save that was killed leaves no config.json
         found = self._opened()
@@ -98,9 +111,13 @@ class Checkpoint:
     def load(self) -> Progress | None:
         """What was saved last, by this training or by the one it goes on from; None where there is nothing.
 
+        Training begins here: from now on, other processes are refused.
+
         Raises:
             ModelError: it is damaged.
+            UsageError: another process trains there.
         """
+        self._hold()
         found = self._found
         if found is None:
             return None
@@ -139,14 +156,18 @@ class Checkpoint:
             "identity": self._identity,
             "arrays": list(arrays),
         }
-        with saving(self.directory, card) as out:
-            for name, array in arrays.items():
-                out.array(f"{name}.npy", array)
-            out.json("state.json", state)
-            out.text("curve.jsonl", "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in curve))
-        fsync(self.directory.parent)
+        try:
+            with saving(self.directory, card) as out:
+                for name, array in arrays.items():
+                    out.array(f"{name}.npy", array)
+                out.json("state.json", state)
+                out.text("curve.jsonl", "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in curve))
+            fsync(self.directory.parent)
+            self._found = Reader(self.directory)
+        except (OSError, UsageError) as error:  # somebody else writes there
+            why = reason(error) if isinstance(error, OSError) else error
+            raise ModelError(f"cannot save to {self.name}: {why}") from error
         self.written = done
-        self._found = Reader(self.directory)
 
     def begin(
         self,
@@ -161,7 +182,7 @@ class Checkpoint:
         def write() -> None:
             try:
                 self.save(arrays, state, records, done=done)
-            except ModelError as error:
+            except Exception as error:  # whatever it is, `wait` raises it
                 self._error = error
 
         assert self._writer is None
@@ -186,6 +207,38 @@ class Checkpoint:
         """The model has been saved: the checkpoint is needed no more. Files of other origin stay."""
         self._found = self.written = None
         discard(self.directory)
+        self._release()
+        self._mark = None
+
+    def _alone(self) -> None:
+        """Raises UsageError where another process of this machine trains to the same directory."""
+        if _rank():
+            return
+        home, name = self.directory.parent, glob.escape(f".{self.directory.name}.")
+        scratch.sweep(home, f"{name}*")
+        for path in home.glob(f"{name}*"):
+            if path != self._mark and (process := scratch.owner(path)) not in (None, os.getpid()):
+                raise UsageError(
+                    f"{self.name.removesuffix('.training')} is being trained by process {process}. Wait for its end, or "
+                    f"choose another -o. If that process is something else, remove {path}"
+                )
+
+    def _hold(self) -> None:
+        """Leave a mark until `remove`, or until this object or the process is gone. Of several ranks, the first does."""
+        if self._mark is not None or _rank():
+            return
+        self._mark = self.directory.with_name(scratch.mark(f".{self.directory.name}") + secrets.token_hex(4))
+        try:
+            self._mark.parent.mkdir(parents=True, exist_ok=True)
+            self._mark.touch()
+        except OSError as error:
+            raise ModelError(f"cannot save to {self.name}: {reason(error)}. Choose another -o.") from error
+        self._release = weakref.finalize(self, _unmark, self._mark, os.getpid())
+        try:
+            self._alone()  # looked for again: of two that left marks, at least one sees the other's
+        except UsageError:
+            self._release()
+            raise
 
     def _opened(self) -> Reader:
         try:
@@ -205,6 +258,16 @@ class Checkpoint:
             f"the checkpoint {self.name} is damaged and cannot be resumed ({what.removeprefix(f'{self.directory}: ')}). "
             "Start anew with --no-resume."
         )
+
+
+def _rank() -> int:
+    """Among the processes that torchrun started to train one model; 0 of a process alone."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def _unmark(path: Path, process: int) -> None:
+    if os.getpid() == process:  # and not a fork of it
+        path.unlink(missing_ok=True)
 
 
 def _shown(value: Value) -> str:

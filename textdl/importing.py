@@ -166,7 +166,7 @@ def _arpa(path: Path, tokenizer: Tokenizer, run: Run) -> Imported:
     from textdl.ngram import arpa
 
     model, words = arpa.load(path, opened=lambda p: opened(p, str(p)), run=run)
-    pieces = list(map(unescape, words.pieces)) if _written(words.pieces, tokenizer) else words.pieces
+    pieces = words_as_pieces(words.pieces, tokenizer)
     try:
         vocab = Vocabulary(pieces)
     except UsageError as error:
@@ -188,6 +188,11 @@ def _arpa(path: Path, tokenizer: Tokenizer, run: Run) -> Imported:
         )
     run.figures["ngrams"] = model.describe()["ngrams"]
     return Imported("ngram", model, vocab, {"order": model.order})
+
+
+def words_as_pieces(words: list[str], tokenizer: Tokenizer) -> list[str]:
+    """The words of a file as pieces of a tokenizer: read back from textdl's written form, where they are in it."""
+    return list(map(unescape, words)) if _written(words, tokenizer) else words
 
 
 def _is_han(piece: str) -> bool:
@@ -231,8 +236,8 @@ KINDS = [
 ]
 
 NOT_READ = {
-    b"mmap lm http://kheafield.com/code": "a binary file of KenLM's, which only KenLM can read. Give the ARPA file that "
-    "build_binary made it from; there is no way back.",
+    b"mmap lm http://kheafield.com/code": "a binary file of KenLM's, which only KenLM can read: `textdl eval` does, with "
+    "its module. To import, give the ARPA file that build_binary made it from; there is no way back.",
     b"Trie Language Model": "a binary file of pocketsphinx'. Convert it: sphinx_lm_convert -i {name} -o model.arpa",
     b"Darpa Trigram LM": "a binary file of the CMU toolkit's. Convert it: sphinx_lm_convert -i {name} -o model.arpa",
     **formats.FOREIGN,

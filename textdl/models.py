@@ -1,7 +1,7 @@
 """The top of the library: text meets models.
 
-`train` and `load` give a `Model` (see bundle.py), and `plan` tells what training will take; `evaluate` and `compare`
-say how good models are, and `sample` draws text from one. The command line is a thin coat over these.
+`train` and `load` give a `Model` (see bundle.py), and `plan` tells what training will take; `sample` draws text from
+one. How good models are is in evaluating.py. The command line is a thin coat over these.
 """
 
 from __future__ import annotations
@@ -22,23 +22,17 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 
 import textdl
-from textdl import tokenizers
 from textdl.bundle import FAMILIES, Family, Model, load
 from textdl.checkpoint import Checkpoint
-from textdl.corpus import line_fingerprint, open_corpus
+from textdl.corpus import open_corpus
 from textdl.encoded import EOS
 from textdl.errors import UsageError
-from textdl.evaluation import baselines
-from textdl.evaluation.compare import Comparison
-from textdl.evaluation.compare import compare as compare_results
-from textdl.evaluation.perplexity import Result, measure
-from textdl.evaluation.score import encoded_text
-from textdl.evaluation.text import checked_lines, count_text, leaked_lines
+from textdl.evaluation.text import checked_lines
 from textdl.generation.sampling import Token
 from textdl.generation.sampling import sample as sample_ids
 from textdl.generation.transforms import transforms
-from textdl.preparation import Prepared, automatic, prepare
-from textdl.protocols import Floats, Ints, Run, ScorePolicy, Tokenizer, WordVectors
+from textdl.preparation import Prepared, prepare
+from textdl.protocols import Floats, Ints, Run, Tokenizer, WordVectors
 from textdl.storage import Reader, check_output, is_model
 from textdl.vocabulary import SPECIALS, Vocabulary
 
@@ -99,6 +93,8 @@ def train(
     Raises:
         UsageError, CorpusError: with what was found and what to do.
     """
+    if family == "seq2seq":
+        raise UsageError("seq2seq learns from pairs of lines: use textdl.train_seq2seq(sources, targets, ...)")
     run = run or Run()
     run.rank, run.ranks = launched()
     job = _settle(
@@ -216,7 +212,10 @@ def _settle(
         ("processes", processes),
     ):
         if value is not None and not (_is_a(numbers.Integral, value) and 0 <= value < 1 << 63):
-            raise UsageError(f"{_option(name)} {value!r}: expected a whole number from 0 up")
+            raise UsageError(f"{_option(name)} {value!r}: expected a whole number from 0 up, below 2^63")
+    for name, value in (("keep_punctuation", keep_punctuation), ("resume", resume)):
+        if not isinstance(value, bool | np.bool_ | None):
+            raise UsageError(f"{_option(name)} {value!r}: expected True or False")
     run.seed, processes = int(run.seed), int(processes)
     min_count, max_vocab = (None if number is None else int(number) for number in (min_count, max_vocab))
     if budget is not None and not (_is_a(numbers.Real, budget) and budget > 0):
@@ -293,7 +292,7 @@ def _settle(
         keep=None if keep_punctuation else entry.keep,
         run=run,
         extends=base.vocab if base is not None else None,
-        read_before=frozenset(corpus["fingerprint"] for corpus in _corpora(base)) if base is not None else frozenset(),
+        read_before=base.lines if base is not None else None,
     )
     start: dict[str, Any] = {}
     vectors = _loaded(init_embeddings) if init_embeddings is not None else None
@@ -336,6 +335,8 @@ def _base(
             raise UsageError(
                 f"--{name} cannot be given with --from: the tokenizer and the words are those of its model"
             )
+    if not isinstance(start_from, Model | str | os.PathLike):
+        raise UsageError(f"--from {start_from!r:.60}: expected a model or its directory")
     if not isinstance(start_from, Model):
         Reader(Path(start_from)).verify()  # all of it is read anyway
     base = _loaded(start_from)
@@ -396,85 +397,6 @@ def _digest(card: Mapping[str, Any]) -> str:
 
 def _short(fingerprint: str | None) -> str:
     return (fingerprint or "")[:12]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The report card of some models on one text, with what a number means beside it."""
-
-    results: list[Result]
-    baselines: list[Result]
-
-    def __getitem__(self, i: int) -> Result:
-        return self.results[i]
-
-
-def evaluate(
-    models: Model | str | os.PathLike[str] | Sequence[Model | str | os.PathLike[str]],
-    text: Any,
-    *,
-    words: str = "auto",
-    policy: ScorePolicy | None = None,
-    encoding: str = "utf-8",
-    run: Run | None = None,
-) -> Evaluation:
-    """One or more language models, of any families, on the same raw text.
-
-    Args:
-        models: models or their directories.
-        text: what `train` takes as a corpus.
-        words: the tokenizer that declares what a word is for ppl/word; `auto` is jieba for Chinese.
-        policy: None: each model's own.
-
-    Returns:
-        Results in the order of the models, and the uniform and unigram models of the first one's
-        vocabulary as baselines.
-    """
-    run = run or Run()
-    loaded = [_loaded(m) for m in ([models] if isinstance(models, Model | str | os.PathLike) else models)]
-    if not loaded:
-        raise UsageError("no model to evaluate; give one or more model directories")
-    for model in loaded:
-        _ = model.language_model
-    lines = open_corpus(text, encoding=encoding)
-    counts = count_text(lines, tokenizers.create(automatic(lines) if words == "auto" else words))
-    for sentence in lines.ledger.sentences()[1:]:
-        run.note(sentence)
-    results: list[Result] = []
-    simple: list[Result] = []
-    for name, model in zip(_names(loaded), loaded, strict=True):
-        leaked, checked = None, None
-        if len(model.lines):
-            leaked, checked = leaked_lines(lines, model.lines, line_fingerprint)
-        with encoded_text(model.tokenizer, model.vocab, model.speller, lines, run) as encoded:
-            results.append(
-                measure(
-                    model.language_model, encoded, counts, policy=policy, name=name, leaked=leaked,
-                    leak_checked=checked, run=run, bytes_on_disk=Reader(model.directory).size() if model.directory else None,
-                )
-            )  # fmt: skip
-            if not simple:
-                bases = [("uniform", baselines.uniform(len(model.vocab)))]
-                if model.vocab.counts.any():  # none are known of an imported model
-                    bases.append(("unigram", baselines.unigram(model.vocab)))
-                for title, base in bases:
-                    simple.append(measure(base, encoded, counts, policy=policy, name=f"{title} ({name})"))
-    return Evaluation(results, simple)
-
-
-def compare(*models: Model | str | os.PathLike[str] | Result, text: Any = None, run: Run | None = None) -> Comparison:
-    """Rank what can be ranked: results, or models evaluated on `text`.
-
-    Raises:
-        NotComparableError: with the reasons, where nothing can.
-    """
-    results = [m for m in models if isinstance(m, Result)]
-    others = [m for m in models if not isinstance(m, Result)]
-    if others:
-        if text is None:
-            raise UsageError("models are compared on a text: give text=... (--text FILE), or results of an evaluation")
-        results += evaluate(others, text, run=run).results
-    return compare_results(results)
 
 
 def sample(
@@ -634,29 +556,6 @@ def _plain(value: Any, kinds: Sequence[type]) -> Any:
     return value if str in kinds and isinstance(value, str) else None
 
 
-def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """What `textdl compare --json` writes."""
-    return {
-        "rankings": [
-            {
-                "unit": ranking.unit,
-                "places": [
-                    {
-                        "model": place.result.model,
-                        "value": place.value,
-                        "difference": place.difference,
-                        "interval": place.interval,
-                    }
-                    for place in ranking.places
-                ],
-            }
-            for ranking in comparison.rankings
-        ],
-        "refusals": comparison.refusals,
-        "labels": comparison.labels,
-    }
-
-
 def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
@@ -669,12 +568,6 @@ def _free(directory: Path) -> Path:
 
 def _loaded(model: Model | str | os.PathLike[str]) -> Model:
     return model if isinstance(model, Model) else load(model)
-
-
-def _names(models: Sequence[Model]) -> list[str]:
-    """Distinct names for a table."""
-    names = [model.name for model in models]
-    return [f"{name} ({i})" if names.count(name) > 1 else name for i, name in enumerate(names, 1)]
 
 
 def _reserve(budget: float) -> float:

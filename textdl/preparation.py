@@ -6,7 +6,7 @@ once to be tokenized; nothing is left out without a count in the ledger or a not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl import tokenizers
-from textdl.corpus import Corpus, Ledger, line_fingerprints, mostly_han
-from textdl.encoded import UNK, Encoded
+from textdl.corpus import Corpus, Ledger, line_fingerprint, line_fingerprints, mostly_han
+from textdl.encoded import BOS, EOS, UNK, Encoded
 from textdl.encoding import EncodedCorpus, encode_corpus
 from textdl.errors import CorpusError, UsageError
 from textdl.evaluation.spelling import Speller, rarest
@@ -63,7 +63,7 @@ def prepare(
     spelled: bool,
     run: Run,
     extends: Vocabulary | None = None,
-    read_before: Set[str] = frozenset(),
+    read_before: NDArray[np.uint64] | None = None,
 ) -> Prepared:
     """Prepare a corpus.
 
@@ -82,7 +82,7 @@ def prepare(
         spelled: fit a speller for unknown words, as language models need it.
         run: receives progress, notes and seconds.
         extends: a vocabulary all of whose pieces are kept; those of the text come to it, and counts are added up...
-        read_before: ...but for texts with these fingerprints, whose counts it has.
+        read_before: ...but for lines with these fingerprints, sorted, whose counts it has.
 
     Raises:
         CorpusError: no text, or too little to hold some out.
@@ -121,9 +121,9 @@ def prepare(
             min_count, max_vocab, keep = 1, None, None
             fixed = made.inventory
         if extends is not None:
-            if again := text.fingerprint in read_before:
-                run.note(f"{text.name} was trained on before: its counts are not added a second time")
-            joined = _joined(extends, whole, min_count, keep, again=again, fixed=made.inventory is not None)
+            assert read_before is not None
+            unread = _unread(text, whole, read_before, run)
+            joined = _joined(extends, whole, min_count, keep, unread=unread, fixed=made.inventory is not None)
             fixed = joined.pieces
         chosen = select(
             whole.types(), whole.counts, min_count=min_count, max_size=max_vocab,
@@ -138,7 +138,7 @@ def prepare(
             + (
                 f"No piece of {vocabulary} occurs in it."
                 if vocabulary
-                else f"The most frequent occurs {most:,} times: lower --min-count {min_count}."
+                else f"The most frequent occurs {most:,} time{'s' * (most != 1)}: lower --min-count {min_count}."
             )
         )
     _note_specials(spelled_out, made, vocab, run)
@@ -156,12 +156,12 @@ def prepare(
     ledger.tokens_held_out = watched.tokens if watched is not None and ledger.lines_held_out else None
     trained: TrainingData = data
     if subword_regularization is not None:
-        trained = _Resegmented(text, made, vocab, subword_regularization, run.seed)
+        trained = Resegmented(text, made, vocab, subword_regularization, run.seed)
     told = chosen.left_out if extends is None and made.inventory is None else None
     return Prepared(text, made, vocab, trained, watched, min_count, speller, lines, ledger, told)
 
 
-class _Resegmented:
+class Resegmented:
     """A corpus whose every epoch is another segmentation: subword regularisation (Kudo 2018), BPE-dropout."""
 
     def __init__(self, text: Corpus, tokenizer: Tokenizer, vocab: Vocabulary, alpha: float, seed: int):
@@ -183,28 +183,58 @@ class _Resegmented:
 
 def _joined(
     known: Vocabulary, whole: EncodedCorpus, min_count: int, keep: Callable[[str], bool] | None, *,
-    again: bool, fixed: bool,
+    unread: NDArray[np.int64], fixed: bool,
 ) -> Vocabulary:  # fmt: skip
     """A vocabulary and what the types of a text bring to it, in order of the joint counts.
 
-    again: the counts of the text are already in those of `known`. fixed: the order stands.
+    unread: see `_unread`. A type that is not known was not counted before either, so all its tokens are.
+    fixed: the order stands.
     """
     counts = dict(zip(known.pieces, known.counts[len(SPECIALS) :].tolist(), strict=True))
     cut = 0
-    for piece, number in whole.types():
+    for (piece, number), more in zip(whole.types(), unread[len(SPECIALS) :].tolist(), strict=True):
         if piece in known:
-            counts[piece] += 0 if again else number
+            counts[piece] += more
         elif number >= min_count and (keep is None or keep(piece)):
             counts[piece] = number
         else:
-            cut += number
+            cut += more
     pieces = list(counts)  # an inventory has named them all, in its own order
     if not fixed:
         pieces.sort(key=lambda piece: (-counts[piece], piece))
-    specials = np.array([cut + int(whole.counts[UNK]), len(whole.data), len(whole.data)], np.int64)
-    if not again:
-        specials += known.counts[: len(SPECIALS)]
+    specials = known.counts[: len(SPECIALS)] + unread[: len(SPECIALS)]
+    specials[UNK] += cut
     return Vocabulary(pieces, np.concatenate((specials, np.array([counts[piece] for piece in pieces], np.int64))))
+
+
+def _unread(text: Corpus, whole: EncodedCorpus, read: NDArray[np.uint64], run: Run) -> NDArray[np.int64]:
+    """(types + specials,) tokens and line ends of the lines that were not trained on before, and a note where some were.
+
+    read: sorted fingerprints of those that were.
+    """
+    known = np.zeros(len(whole.data), bool)
+    done = 0
+    for batch in text.batches():
+        found = np.fromiter(map(line_fingerprint, batch), np.uint64, len(batch))
+        places = np.searchsorted(read, found)
+        known[done : done + len(batch)] = places < np.searchsorted(read, found, side="right")
+        done += len(batch)
+    counts = np.zeros(len(whole.counts), np.int64)
+    lines = again = done = 0
+    for block in whole.data.blocks():
+        old, lengths = known[done : done + len(block)], np.diff(block.offsets)
+        counts += np.bincount(block.ids[np.repeat(~old, lengths)], minlength=len(counts))
+        lines, again = lines + int((lengths > 0).sum()), again + int((old & (lengths > 0)).sum())
+        done += len(block)
+    counts[[BOS, EOS]] = int((~known).sum())
+    if again == lines:
+        run.note(f"{text.name} was trained on before: its counts are not added a second time")
+    elif again:
+        run.note(
+            f"{again:,} of the {lines:,} lines of {text.name} ({again / lines:.1%}) were trained on before: they are trained "
+            "on again, and their counts are not added a second time"
+        )
+    return counts
 
 
 def _difference(line: str, other: str) -> str:

@@ -227,5 +227,8 @@ class Run:
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
 
+    def show(self, sentence: str) -> None:
+        """Something to look at now, such as what a model makes of an example. It is not kept."""
+
     def record(self, **values: Any) -> None:
         self.curve.append(values)

@@ -73,7 +73,7 @@ def sweep(home: Path, pattern: str) -> None:
 
 def marked(path: Path) -> bool:
     """Whether a name was made with `mark`."""
-    parts = path.name.split(".")
+    parts = path.name.rsplit(".", 3)
     return len(parts) == 4 and parts[2].isdecimal()
 
 
@@ -81,7 +81,7 @@ def alive(path: Path) -> bool:
     """Whether the process that a name was marked by may still be there."""
     if not marked(path):
         return False
-    _, host, pid, _ = path.name.split(".")
+    _, host, pid, _ = path.name.rsplit(".", 3)
     if host == mark("").split(".")[1] and os.name == "posix":
         try:
             os.kill(int(pid), 0)
@@ -93,3 +93,11 @@ def alive(path: Path) -> bool:
     with suppress(OSError):
         return time.time() - path.stat().st_mtime < _FOREIGN
     return False
+
+
+def owner(path: Path) -> int | None:
+    """The process of this machine that a name was marked by; None where it is gone, or cannot be told."""
+    if not alive(path) or os.name != "posix":
+        return None
+    _, host, pid, _ = path.name.rsplit(".", 3)
+    return int(pid) if host == mark("").split(".")[1] else None

@@ -139,6 +139,10 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def under(self, folder: str) -> Writer:
+        """The same save, with `folder/` before all names."""
+        return _WriterUnder(self, folder)
+
     def text(self, name: str, text: str) -> None:
         self.path(name).write_text(text, "utf-8", newline="\n")
 
@@ -164,6 +168,14 @@ class Writer:
             entry["bytes"] = path.stat().st_size
             entry["sha256"] = _sha256(path)
             fsync(path)
+
+
+class _WriterUnder(Writer):
+    def __init__(self, whole: Writer, folder: str):
+        self._whole, self._folder = whole, folder
+
+    def path(self, name: str) -> Path:
+        return self._whole.path(f"{self._folder}/{name}")
 
 
 @contextmanager
@@ -284,6 +296,15 @@ class Reader:
 
     def __contains__(self, name: str) -> bool:
         return name in self.config["files"]
+
+    def under(self, folder: str) -> Reader:
+        """The files whose names begin with `folder/`, by what follows."""
+        part = object.__new__(Reader)
+        part.directory = self.directory
+        start = f"{folder}/"
+        files = {name.removeprefix(start): e for name, e in self.config["files"].items() if name.startswith(start)}
+        part.config = self.config | {"files": files}
+        return part
 
     def path(self, name: str) -> Path:
         if name not in self:

@@ -142,3 +142,91 @@ def test_rows_do_not_depend_on_blocks(context, english, monkeypatch):
     rows = model.score_tokens(read.append(line) or line for line in lines)
     next(rows)
     assert len(read) == (len(lines) if context == "stream" else 2)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, texts):
+    """Two models of other tokens and one of the same, and their results."""
+    root = tmp_path_factory.mktemp("models")
+    zh = str(texts / "zh.txt")
+    textdl.train("ngram", zh, tokenizer="char", order=3, output=root / "char")
+    textdl.train("ngram", zh, tokenizer="jieba", order=3, output=root / "word")
+    textdl.train("ngram", zh, tokenizer="char,normalize=NFKC", order=3, output=root / "lossy")
+    return root
+
+
+def test_a_report_card_in_every_form(files, texts, run, tmp_path):
+    arguments = ["eval", files / "char", files / "word", "--text", texts / "zh-test.txt", "--top", "1,5", "--quiet"]
+    arguments += ["--baseline-text", texts / "zh.txt", "--copied", texts / "zh.txt", "--samples", 20]
+    out, _ = run(*arguments, "--json", tmp_path / "r.json", "--html", tmp_path / "r.html")
+    head, *rows = (line.split("\t") for line in out.splitlines())
+    assert head[:3] == ["model", "tokens", "unk %"]
+    assert head[-2:] == ["top 1 %", "top 5 %"]
+    assert [row[0] for row in rows[2:5]] == ["uniform (char)", "unigram (char)", "5-gram of characters"]
+    assert rows[5][:2] == ["text", "2-grams"]
+    assert [row[0] for row in rows[6:]] == ["samples of char", "samples of word", "held-out text"]
+    document = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert [m["policy"]["unit"] for m in document["models"]] == ["line", "line"]
+    assert {m["behind_best"]["bits_per_char"] == 0 for m in document["models"]} == {True, False}
+    assert all(0 < m["next_token"]["top"]["1"] <= m["next_token"]["top"]["5"] <= 1 for m in document["models"])
+    assert len(document["copied"]) == 3
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert "北京" in page
+    assert "Report card: zh-test.txt" in page
+    stdout, _ = run(*arguments[:4], texts / "zh-test.txt", "--quiet", "--json", "-")
+    assert json.loads(stdout)["models"][0]["open"]["nats"] == document["models"][0]["open"]["nats"]
+
+
+def test_policies_on_the_command_line(files, texts, run, capsys):
+    out, _ = run(
+        "eval", files / "char", "--text", texts / "zh-test.txt", "--unit", "line", "--no-line-end", "--json", "-"
+    )
+    model = json.loads(out)["models"][0]
+    assert model["policy"] == {"unit": "line", "window": None, "stride": None, "line_end": False}
+    assert model["open"]["nats"] is None
+    for options, message in (
+        (["--window", "4"], "go with --unit"),
+        (["--unit", "page"], "expected line or stream"),
+        (["--unit", "stream"], "cannot carry its context"),
+        (["--top", "a"], "expected whole numbers"),
+        (["--html", "no/such/dir/r.html"], "there is no directory"),
+    ):
+        assert main(["eval", str(files / "char"), "--text", str(texts / "zh-test.txt"), *options]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_compare_ranks_or_refuses(files, texts, run, capsys, tmp_path):
+    text = texts / "zh-test.txt"
+    for name in ("char", "word", "lossy"):
+        run("eval", files / name, "--text", text, "--json", tmp_path / f"{name}.json", "--quiet")
+    (tmp_path / "other.txt").write_text("ＡＢＣ北京\n", "utf-8")
+    run("eval", files / "lossy", "--text", tmp_path / "other.txt", "--json", tmp_path / "other.json", "--quiet")
+
+    def compare(*arguments):
+        code = main(["compare", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    code, out, err = compare(tmp_path / "char.json", tmp_path / "word.json")
+    assert (code, out.count("\n")) == (0, 3)
+    assert "ppl/token is not compared" in err
+    mixed = compare(tmp_path / "char.json", files / "word", "--text", text)
+    assert (mixed[0], mixed[1]) == (0, out)  # files and models mix
+    code, out, err = compare(tmp_path / "char.json", tmp_path / "other.json")
+    assert (code, out) == (3, "")
+    assert "Nothing is compared across texts" in err
+    code, _, err = compare(files / "char", files / "lossy", "--text", tmp_path / "other.txt")
+    assert code == 3
+    assert "does not give back 1 of 1 lines" in err
+    assert compare(tmp_path / "char.json")[0] == 2
+    assert compare(files / "char", files / "word")[0] == 2
+    (tmp_path / "broken.json").write_text("{}")
+    assert compare(tmp_path / "broken.json", tmp_path / "char.json")[0] == 2
+    assert json.loads(compare(tmp_path / "char.json", tmp_path / "word.json", "--json", "-")[1])["rankings"][0][
+        "places"
+    ]
+
+
+def test_foreign_files_on_one_card(files, texts, run):
+    out, _ = run("eval", files / "char", TINY, "--text", texts / "en-test.txt", "--quiet")
+    rows = table(out)
+    assert {row["model"] for row in rows[:2]} == {"char", "tiny.o3.arpa"}

@@ -107,3 +107,20 @@ def test_info_says_how_training_went(models: Path, capsys) -> None:
     assert rows[0] == ["epoch", "loss", "words/s", "learning rate"]
     assert [row[0] for row in rows[1:]] == ["1", "2"]
     assert 0 < float(rows[2][1]) < 5
+
+
+def test_what_is_dropped_or_written_otherwise_is_said(models: Path, run, tmp_path: Path) -> None:
+    (tmp_path / "p").write_text("word1 word2 score\n北京 上海 9\n我 北京 1\n我 上海 2\n", "utf-8")
+    _, _, err = run("eval", models / "zh", "--pairs", tmp_path / "p")
+    assert "the first line is taken for a heading, not for a pair: word1 word2 score" in err
+    assert "looked up in lower case" in run("eval", "--help")[1]
+    lines = ["a <s> b c", "b a <unk> c"] * 20
+    textdl.train(
+        "word2vec", lines, tokenizer="whitespace", keep_punctuation=True, output=tmp_path / "m", dim=4, min_count=1
+    )
+    code, _, err = run("export", tmp_path / "m", "-o", tmp_path / "v.txt")
+    assert code == 0
+    assert "2 words are not written as spelled" in err
+    assert "'<s>' as \\u003cs>" in err
+    assert "as spelled" not in run("export", tmp_path / "m", "-o", tmp_path / "half")[2]
+    assert "as spelled" not in run("export", models / "zh", "-o", tmp_path / "v.vec")[2]

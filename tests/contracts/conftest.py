@@ -110,6 +110,51 @@ def _transformer(unit: str, stride: int | None = None, **shape: Any) -> Factory:
     return Factory(train, load)
 
 
+class Conditioned:
+    """A sequence-to-sequence model with one source for all lines: a language model like any other."""
+
+    def __init__(self, model: Any):
+        self.model, self.vocab_size, self.policy = model, model.vocab_size, model.policy
+        self.describe, self.save, self.step = model.describe, model.save, model.step
+
+    def _sources(self, lines: int) -> Encoded:
+        return Encoded.from_lines([[3, 4, 8, 3]] * lines, self.model.source_vocab_size)
+
+    def score(self, lines: Encoded, contexts: Encoded | None = None, *, policy: ScorePolicy | None = None) -> Any:
+        return self.model.score(lines, self._sources(len(lines)), policy=policy)
+
+    def start(self, contexts: Encoded | None = None, prefixes: Encoded | None = None) -> Any:
+        return self.model.start(self._sources(1 if prefixes is None else len(prefixes)), prefixes)
+
+
+def _seq2seq(arch: str, *, joint: bool = False, **config: Any) -> Factory:
+    """Sources are the targets turned round, in a vocabulary of their own."""
+
+    def pairs(target: Encoded) -> Any:
+        from textdl.seq2seq.batching import PairData
+
+        rows = range(len(target))
+        size = VOCAB_SIZE if joint else VOCAB_SIZE + 4
+        source = Encoded.from_lines([target.line(i)[::-1] for i in rows], size)
+        return PairData(source, target, joint)
+
+    def train(data: Encoded, valid: Encoded) -> LanguageModel:
+        from textdl.seq2seq.architectures import module
+
+        chosen = module(arch)
+        small = {"size": 8, "layers": 2, "epochs": 1, "batch_positions": 200}
+        small |= {"heads": 2, "inner_size": 16} if arch == "transformer" else {}
+        model = chosen.fit(pairs(data), chosen.Config(**small | config), valid=pairs(valid), run=Run())
+        return Conditioned(model)
+
+    def load(reader: Reader) -> LanguageModel:
+        from textdl.seq2seq.architectures import load
+
+        return Conditioned(load(reader))
+
+    return Factory(train, load)
+
+
 def _unigram(data: Encoded, valid: Encoded) -> LanguageModel:
     return baselines.unigram(Vocabulary([str(i) for i in range(3, VOCAB_SIZE)], data.counts()))
 
@@ -141,6 +186,10 @@ FACTORIES = {
     "transformer-stride-7": _transformer("stream", stride=7, positions="sinusoidal", activation="gelu"),
     "transformer-stride-8": _transformer("line", stride=8, positions="none"),
     "transformer-ngrams": _transformer("line", ngrams=3),
+    "seq2seq-transformer": _seq2seq("transformer"),
+    "seq2seq-rotary-post-norm": _seq2seq("transformer", joint=True, positions="rotary", norm="post", decoder_layers=1),
+    "seq2seq-additive": _seq2seq("rnn", joint=True, cell="gru", attention="additive"),
+    "seq2seq-without-attention": _seq2seq("rnn", cell="elman", attention="none", layers=1),
 }
 
 

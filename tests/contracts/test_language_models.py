@@ -254,8 +254,12 @@ def test_evaluation_takes_it(model):
     unknown = int((lines.ids == UNK).sum())
     whole = EncodedText(
         lines=lines,
+        units=np.arange(len(lines)),
         characters=np.diff(lines.offsets) + 1,
-        costs=np.ones(unknown),
+        spelling=np.bincount(
+            np.repeat(np.arange(len(lines)), np.diff(lines.offsets)), lines.ids == UNK, len(lines)
+        ).astype(float),
+        costs=np.ones(unknown, np.float32),
         unknown=unknown,
         lossy_lines=0,
         lossy_example=None,

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from textdl.evaluation import bootstrap
-from textdl.evaluation.bootstrap import interval, ratio_interval
+from textdl.evaluation.bootstrap import interval, ratio_interval, units
 
 
 def test_against_the_normal_approximation():
@@ -13,11 +12,16 @@ def test_against_the_normal_approximation():
     assert high == pytest.approx(x.mean() + 1.96 * x.std() / 4000**0.5, abs=0.01)
 
 
-def test_runs_of_lines_give_the_same(monkeypatch):
+def test_units():
+    np.testing.assert_array_equal(units(3), [0, 1, 2])
+    many = units(9001)
+    assert (len(many), many[0], many[-1] < 9001, set(np.diff(many))) == (2000, 0, True, {4, 5})
+
+
+def test_runs_of_lines_give_the_same():
     x, n = np.random.default_rng(0).normal(5, 2, 9000), np.random.default_rng(1).integers(1, 9, 9000)
-    one = ratio_interval(x, n)
-    monkeypatch.setattr(bootstrap, "MAX_UNITS", 2000)
-    assert ratio_interval(x, n) == pytest.approx(one, abs=0.01)
+    runs = [np.add.reduceat(values, units(9000)) for values in (x, n)]
+    assert ratio_interval(*runs) == pytest.approx(ratio_interval(x, n), abs=0.01)
 
 
 def test_seeded_and_undefined():

@@ -8,14 +8,13 @@ from contracts.dummy import Bigram
 
 from textdl.errors import NotComparableError, UsageError
 from textdl.evaluation.compare import compare
-from textdl.evaluation.perplexity import evaluate, from_document, to_document
+from textdl.evaluation.perplexity import from_document, to_document
 from textdl.evaluation.report import COLUMNS, comparison_tables, format_count, format_perplexity, report_card
 from textdl.evaluation.spelling import Speller
-from textdl.evaluation.text import count_text
 from textdl.protocols import ScorePolicy
 from textdl.vocabulary import Vocabulary
 
-from .pieces import Splitter, char
+from .pieces import Splitter, card, char, subject
 
 LINES = ["ab ab", "a b x", "", "ba ba ba", "xy ab"]
 
@@ -24,8 +23,7 @@ def result(name, *, seed=0, tokenizer=None, pieces=("a", "b", " "), policy=None,
     tokenizer, vocab = tokenizer or char(), Vocabulary(list(pieces))
     speller = Speller.fit(["x"], vocab.pieces, single_code_point=tokenizer.spec == "char") if spell else None
     model = model or Bigram.random(len(vocab), seed)
-    counts = count_text(lines, Splitter())
-    return evaluate(model, tokenizer, vocab, speller, lines, counts, name=name, policy=policy)
+    return card(subject(name, model, tokenizer, vocab, speller), lines=lines, policy=policy)[0]
 
 
 def words(name, **given):
@@ -112,7 +110,11 @@ def test_results_from_files_compare_too():
     here, there = compare([a, b]), compare(read)
     assert [p.result.model for p in here.rankings[0].places] == [p.result.model for p in there.rankings[0].places]
     assert here.rankings[0].places[1].settled is not None
-    assert there.rankings[0].places[1].settled is None
+    assert there.rankings[0].places[1].interval == pytest.approx(here.rankings[0].places[1].interval, abs=1e-5)
+    bare = [replace(r, unit_nats=None) for r in (a, b)]
+    assert compare(bare).rankings[0].places[1].settled is None
+    old = replace(b, unit_nats=b.unit_nats[:-1])  # of a version that cut the text into other units
+    assert compare([a, old]).rankings[0].places[1].settled is None
     versions = compare([a, replace(b, versions={"textdl": "9.9"})]).labels
     assert "different versions of textdl" in versions[0]
 
@@ -135,9 +137,12 @@ def test_report_card():
     assert table.columns == list(COLUMNS)
     assert all(len(row) == len(COLUMNS) for row in table.rows)
     assert [row[0] for row in table.rows][3:] == ["mle *", "uniform"]
+    assert table.rows[0][8] == "best"
+    assert table.rows[1][8].startswith("+")
+    assert [row[8] for row in table.rows][3:] == ["-", "-"]
     values = [float(row[7].split()[0]) for row in table.rows[:3]]
     assert values == sorted(values)
-    assert next(row for row in table.rows if row[0] == "l")[9:11] == ["1.2 M", "2.0"]
+    assert next(row for row in table.rows if row[0] == "l")[10:12] == ["1.2 M", "2.0"]
     text = "\n".join(table.footnotes)
     assert "* mle gives 6 of 28 tokens probability 0, so its total is infinite; not ranked." in text
     assert (

@@ -10,33 +10,26 @@ from hypothesis import strategies as st
 
 from textdl.encoded import EOS, UNK, Encoded
 from textdl.errors import CorpusError, ModelError, UsageError
+from textdl.evaluation import bootstrap
 from textdl.evaluation import score as score_module
 from textdl.evaluation.baselines import ContextFree, uniform, unigram
-from textdl.evaluation.perplexity import (
-    Result,
-    evaluate,
-    from_document,
-    measure,
-    perplexity,
-    to_document,
-)
-from textdl.evaluation.score import encoded_text, score
+from textdl.evaluation.perplexity import Result, from_document, measure, perplexity, to_document
+from textdl.evaluation.score import encoded_texts, score
 from textdl.evaluation.spelling import Speller
 from textdl.evaluation.text import count_text
 from textdl.protocols import ScorePolicy
 from textdl.vocabulary import Vocabulary, build
 
-from .pieces import Splitter, char
+from .pieces import Splitter, card, char, subject
 
 
-def run(lines, *, model=None, tokenizer=None, vocab=None, speller="fit", policy=None, contexts=None):
+def run(lines, *, model=None, tokenizer=None, vocab=None, speller="fit", policy=None):
     tokenizer = tokenizer or char()
     vocab = vocab if vocab is not None else Vocabulary(["a", "b"])
     model = model or Bigram.random(len(vocab))
     if speller == "fit":
         speller = Speller.fit(["c", "d"], vocab.pieces, single_code_point=tokenizer.spec == "char")
-    counts = count_text(lines, Splitter())
-    return evaluate(model, tokenizer, vocab, speller, lines, counts, name="toy", policy=policy, contexts=contexts)
+    return card(subject("toy", model, tokenizer, vocab, speller), lines=lines, policy=policy)[0]
 
 
 def test_hand_worked():
@@ -57,8 +50,8 @@ def test_hand_worked():
     assert result.ppl_word == pytest.approx(math.exp(result.open / 3))
     assert result.bits_per_char == result.bits_per_byte == pytest.approx(result.open / 4 / math.log(2))
     assert result.unique
-    np.testing.assert_allclose(result.line_nats, [result.open - math.log(4), math.log(4)], rtol=1e-6)
-    np.testing.assert_array_equal(result.line_characters, [3, 1])
+    np.testing.assert_allclose(result.unit_nats, [result.open - math.log(4), math.log(4)], rtol=1e-6)
+    np.testing.assert_array_equal(result.unit_characters, [3, 1])
 
 
 @pytest.mark.parametrize("size", [4, 5, 30, 1000])
@@ -86,7 +79,7 @@ def test_open_is_never_below_closed_and_text_never_cheapens(lines, seed):
     assert result.open >= result.closed >= result.excl
     assert (result.open == result.closed) == (result.unknown == 0)
     assert run([*lines, "a"], model=model).open > result.open
-    assert result.open == pytest.approx(result.line_nats.sum(), rel=1e-12)
+    assert result.open == pytest.approx(result.unit_nats.sum(), rel=1e-12)
 
 
 @settings(deadline=None, max_examples=30)
@@ -98,29 +91,31 @@ def test_nothing_depends_on_blocks(lines, block, line_end):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(score_module, "_BLOCK", block)
         patch.setattr(score_module, "_IN_MEMORY", block)
+        patch.setattr(score_module, "_LONG", 2 * block)
         parts = run(lines, policy=policy)
     assert parts.closed == pytest.approx(whole.closed, rel=1e-12)
     assert parts.excl == pytest.approx(whole.excl, rel=1e-12)
     assert (parts.tokens, parts.unknown, parts.excl_tokens) == (whole.tokens, whole.unknown, whole.excl_tokens)
     if line_end:
         assert parts.open == pytest.approx(whole.open, rel=1e-12)
-        np.testing.assert_allclose(parts.line_nats, whole.line_nats, rtol=1e-12)
+        np.testing.assert_allclose(parts.unit_nats, whole.unit_nats, rtol=1e-12)
     else:
         assert parts.open is None
         assert whole.tokens == sum(map(len, lines))
 
 
-def test_the_open_model_sums_to_one_over_piece_sequences():
+def test_the_open_model_sums_to_one_over_piece_sequences(monkeypatch):
     """Closed alphabet x, y, z; vocabulary x; a bigram model and a single-code-point speller.
 
     Every text of n characters is one sequence of pieces: over all texts of at most n characters, and
     the mass that the model leaves to longer ones, the open probabilities sum to 1.
     """
+    monkeypatch.setattr(bootstrap, "MAX_UNITS", 10_000)  # every line is looked at by itself
     model, vocab = Bigram.random(4, 3), Vocabulary(["x"])
     speller = Speller.fit({"y": 3, "z": 1}, ["x"], single_code_point=True, blocks=[range(ord("x"), ord("z") + 1)])
     lines = ["".join(s) for n in range(8) for s in itertools.product("xyz", repeat=n)]
     result = run(lines, model=model, vocab=vocab, speller=speller)
-    ended = np.exp(-result.line_nats).sum()
+    ended = np.exp(-result.unit_nats).sum()
     # the mass of longer texts, by the model's own transition matrix over unk and x
     table = np.exp(model.table.astype(np.float64))
     mass = table[1, [0, 3]]
@@ -138,7 +133,7 @@ def test_the_open_model_sums_to_at_most_one_over_texts():
     speller = Speller.fit({"b": 2, "bb": 1}, vocab.pieces, single_code_point=False, order=2, blocks=blocks)
     lines = ["".join(s) for n in range(10) for s in itertools.product("ab", repeat=n)]
     result = run(lines, model=model, tokenizer=tokenizer, vocab=vocab, speller=speller)
-    assert 0.1 < np.exp(-result.line_nats).sum() < 1
+    assert 0.1 < np.exp(-result.unit_nats).sum() < 1
     assert not result.unique
 
 
@@ -179,7 +174,7 @@ def test_blank_lines_and_single_line():
 def test_stream_policy_is_followed():
     model = Bigram.random(5)
     stream = run(["a", "b"], model=model, policy=ScorePolicy("stream"))
-    assert stream.policy == "stream"
+    assert stream.policy == ScorePolicy("stream")
     assert stream.closed != run(["a", "b"], model=model).closed
 
 
@@ -196,7 +191,7 @@ def test_document_round_trip():
     lines = ["ab", "ba", "x"]
     counts = count_text(lines, Splitter())
     speller = Speller.fit([], vocab.pieces, single_code_point=True)
-    with encoded_text(char(), vocab, speller, lines) as text:
+    with encoded_texts([subject("m", None, char(), vocab, speller)], lines, 3) as (text,):
         results = [measure(Bigram.random(5, i), text, counts, name=f"m{i}", leaked=0) for i in range(2)]
         simple = [measure(uniform(5), text, counts, name="uniform")]
     document = json.loads(json.dumps(to_document(results, simple), allow_nan=False))
@@ -214,17 +209,27 @@ def test_perplexity_of_extremes():
     assert perplexity(math.inf, 3) == math.inf
 
 
+def encoded(lines, vocab=("a", "b"), number=None):
+    reader = subject("m", None, char(), Vocabulary(list(vocab)), None)
+    return encoded_texts([reader], lines, len(lines) if number is None else number)
+
+
 def test_refused():
     with pytest.raises(CorpusError, match="read more than once"):
-        once = iter(["ab", "b"])
-        counts = count_text(["ab", "b", "c"], Splitter())
-        evaluate(Bigram.random(5), char(), Vocabulary(["a", "b"]), None, once, counts, name="x")
-    with pytest.raises(CorpusError, match="empty"), encoded_text(char(), Vocabulary(["a"]), None, []):
+        run(iter(["ab", "b"]))
+    with (
+        pytest.raises(CorpusError, match="had 1 lines when it was counted, and now more"),
+        encoded(["a", "b"], number=1),
+    ):
+        pass
+    with pytest.raises(CorpusError, match="empty"), encoded([]):
         pass
     with pytest.raises(UsageError, match="a model of 6 tokens and a vocabulary of 5"):
         run(["a"], model=Bigram.random(6))
-    with pytest.raises(UsageError, match="1 source lines for 2 lines"):
-        run(["a", "b"], contexts=Encoded.from_lines([[3]], 5))
+    with pytest.raises(UsageError, match="no model to evaluate"):
+        card(lines=["a"])
+    with encoded(["a", "b"]) as (text,), pytest.raises(UsageError, match="1 source lines for 2 lines"):
+        score(Bigram.random(5), text, contexts=Encoded.from_lines([[3]], 5))
 
 
 class Broken(Bigram):
@@ -247,7 +252,7 @@ class Broken(Bigram):
 )
 def test_a_model_that_breaks_the_contract(change, message):
     with (
-        encoded_text(char(), Vocabulary(["a", "b"]), None, ["ab", "a"]) as text,
+        encoded(["ab", "a"]) as (text,),
         pytest.raises(ModelError, match=message),
     ):
         score(Broken(change), text)
@@ -261,5 +266,5 @@ def test_unknown_costs_belong_to_their_tokens():
     result = run(lines, model=uniform(4), vocab=vocab, speller=speller)
     cost = {c: -speller.log_prob_unknown(c) for c in "bc"} | {"a": 0.0}
     expected = [(len(s) + 1) * math.log(3) + sum(cost[c] for c in s) for s in lines]
-    np.testing.assert_allclose(result.line_nats, expected, rtol=1e-6)
+    np.testing.assert_allclose(result.unit_nats, expected, rtol=1e-6)
     assert (UNK, EOS) == (0, 2)

@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textdl.errors import CorpusError, ModelError, TextTypeError, UsageError
-from textdl.evaluation.text import TextCounts, count_text, leaked_lines
+from textdl.evaluation import text as text_module
+from textdl.evaluation.text import Leaks, TextCounts, count_text
 
-from .pieces import Splitter
+from .pieces import Splitter, fingerprint
 
 LINES = st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=20), min_size=1)
 
@@ -55,15 +56,25 @@ def test_refused():
         count_text(["a\udc80"], Splitter())
 
 
-def test_leaks():
-    def fingerprint(line):
-        return int.from_bytes(hashlib.sha256(line.encode()).digest()[:8], "little")
+def known(*lines):
+    return np.sort(np.array([fingerprint(line) for line in lines], np.uint64))
 
-    known = np.sort(np.array([fingerprint(s) for s in ("a long enough line", "short", "another long line")], np.uint64))
+
+@pytest.mark.parametrize("waiting", [1, 2, 1000])
+def test_leaks(monkeypatch, waiting):
+    monkeypatch.setattr(text_module, "_WAITING", waiting)
     lines = ["a long enough line", "short", "never seen before", "a long enough line", ""]
-    assert leaked_lines(lines, known, fingerprint) == (2, 3)  # short lines recur by chance
-    assert leaked_lines(lines, known[:0], fingerprint) == (0, 3)
-    assert leaked_lines([], known, fingerprint) == (0, 0)
+    trained = [known("a long enough line", "short", "another long line"), known(), known("never seen before")]
+    leaks = Leaks(trained, fingerprint)
+    assert leaks.of(0) == (0, 0)
+    count_text(lines, Splitter(), leaks=leaks)
+    assert leaks.of(0) == (2, 3)  # short lines recur by chance
+    assert leaks.of(1) == (None, None)
+    assert leaks.of(2) == (1, 3)
+
+
+def test_leaks_by_characters_not_bytes():
     chinese = ["一二三四五六七八九", "一二三四五六七八九十"]  # 9 and 10 characters, 27 and 30 bytes
-    known = np.sort(np.array([fingerprint(line) for line in chinese], np.uint64))
-    assert leaked_lines(chinese, known, fingerprint) == (1, 1)
+    leaks = Leaks([known(*chinese)], fingerprint)
+    count_text(chinese, Splitter(), leaks=leaks)
+    assert leaks.of(0) == (1, 1)

@@ -128,7 +128,11 @@ def test_pairs_of_ones_own(tmp_path, text):
     [
         ("a\tb\t1\nc\td\n", "line 2: expected `word1 word2 score`"),
         ("a b 1\nc d x\n", "line 2"),
-        ("a b nan\nc d inf\n", "line 2"),
+        ("a b nan\nc d 1\n", "line 1: expected `word1 word2 score`, got 'a b nan'"),
+        ("a b 7.x\nc d 1\n", "line 1"),
+        ("a\tb\t\nc d 1\n", "line 1"),
+        ("a b seven\n", "line 1"),
+        ("word1 word2 score\nc d inf\n", "line 2"),
         ("", "no pairs"),
     ],
 )
@@ -136,6 +140,15 @@ def test_bad_pairs(tmp_path, text, message):
     (tmp_path / "p").write_text(text, "utf-8")
     with pytest.raises(UsageError, match=message):
         read_pairs(tmp_path / "p")
+
+
+def test_a_heading_is_told(tmp_path):
+    (tmp_path / "p").write_text("Word 1,Word 2,Human (mean)\na,b,1\n")
+    said = []
+    assert read_pairs(tmp_path / "p", said.append) == [("a", "b", 1.0)]
+    assert said == [
+        f"{tmp_path / 'p'}: the first line is taken for a heading, not for a pair: Word 1,Word 2,Human (mean)"
+    ]
 
 
 def test_bad_files(tmp_path):

@@ -81,3 +81,24 @@ def test_a_hypothesis_that_can_only_be_unknown_dies():
 def test_refused(given):
     with pytest.raises(UsageError):
         beam_search(Bigram.random(5), **given)
+
+
+def test_each_line_may_have_a_limit_of_its_own():
+    table = np.zeros((5, 5))
+    table[:, 3], table[:, 4] = 0.7, 0.3
+    prompts = Encoded.from_lines([[], []], 5)
+    found = beam_search(Bigram(table), width=1, max_tokens=np.array([2, 4]), prefixes=prompts)
+    assert [line[0].ids for line in found] == [[3, 3], [3, 3, 3, 3]]
+
+
+def test_with_patience_a_line_is_done_once_enough_have_ended():
+    table = np.zeros((5, 5))
+    table[:, EOS], table[:, 3], table[:, 4] = 0.1, 0.6, 0.3
+    greedy = {"width": 1, "max_tokens": 9, "patience": 1.0}
+    (found,) = beam_search(Bigram(table), **greedy)
+    assert found[0].ids == [3] * 9  # an end is never the best of a step
+    table[3, EOS], table[3, 3] = 0.6, 0.1
+    (found,) = beam_search(Bigram(table), **greedy)
+    assert found[0].ids == [3]
+    with pytest.raises(UsageError, match="patience"):
+        beam_search(Bigram(table), patience=0.0)

@@ -93,6 +93,11 @@ def test_a_new_tree_begins_anew_under_old_vectors(monkeypatch):
     assert not outputs.any()
     np.testing.assert_array_equal(inputs[start.ids], model.vectors)
     assert any("another Huffman tree" in note for note in run.notes)
+    assert not any("means hardly anything" in note for note in run.notes)  # all words were trained on
+    for loss, turned in (("hs", True), ("ns", False)):
+        run = Run()
+        word2vec.fit(text([3, 4, 5], 15), replace(SMALL, loss=loss), run=run, start=start_of(base(loss=loss)))
+        assert any("a cosine of one of each kind means hardly anything" in note for note in run.notes) is turned
 
 
 def test_what_vectors_are_made_of_stays():

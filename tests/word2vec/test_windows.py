@@ -39,6 +39,33 @@ def test_batches_hold_the_readable_windows(rows, chunk, window, dynamic, sample)
     assert found == expected
 
 
+class Counted(np.ndarray):
+    """An array that counts how often it is read."""
+
+    reads = 0
+
+    def __getitem__(self, key):
+        Counted.reads += 1
+        return super().__getitem__(key)
+
+
+def test_a_long_line_of_which_little_is_kept_is_read_a_few_times(monkeypatch):
+    monkeypatch.setattr(Counted, "reads", 0)
+    window, tokens = 3, 4000
+    row = np.zeros(tokens, np.int32)
+    row[[0, 1, 2000, 2001, 3998, 3999]] = 5
+    offsets, keep = np.array([0, tokens]), np.array([0, 0, 0, 0, 0, 1], np.float32)
+    batch, found = Batch(100, window, 1), 0
+    for start in range(0, tokens, 100):
+        begin, end = windows.py_func(
+            row.view(Counted), offsets, start, start + 100, keep, np.uint64(1), 3, window, False,
+            batch.words, batch.where, batch.first, batch.last,
+        )  # fmt: skip
+        found += end - begin
+    assert found == 6
+    assert tokens <= Counted.reads <= (2 * window + 2) * tokens  # and not tokens / 100 times as many
+
+
 @pytest.mark.parametrize("window", [1, 3])
 def test_windows_by_hand(window):
     # Ids 5 to 9 on one line, then 3 4; unknown (0) is never kept, and windows reach over it.

@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from textdl.cli import cache, corpus, demo, evaluate, generate, importing, info, similar, tokenizer, train, vectors
+from textdl.cli import (
+    cache,
+    corpus,
+    demo,
+    evaluate,
+    generate,
+    importing,
+    info,
+    reproduce,
+    similar,
+    tokenizer,
+    train,
+    translate,
+    vectors,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -41,6 +55,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("compare")(evaluate.compare)
 app.command("score")(evaluate.score)
 app.command("sample")(generate.sample)
+app.command("translate")(translate.translate)
 app.command("similar")(similar.similar)
 app.command("analogy")(similar.analogy)
 vectors.app.command("similarity")(similar.similarity)
@@ -49,3 +64,4 @@ app.add_typer(vectors.app, name="vectors")
 app.add_typer(cache.app, name="cache")
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
+app.command("reproduce")(reproduce.reproduce)

@@ -9,47 +9,139 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from textdl.cli.options import JsonFile, Quiet, TextOptions, spread
+from textdl.cli.options import JsonFile, Quiet, Seed, TextOptions, spread
 from textdl.cli.output import TerminalRun, json_file, rows_as_they_come, say, table, write_json
 
 if TYPE_CHECKING:
     from textdl.bundle import TokenScore
     from textdl.evaluation.perplexity import Result
     from textdl.evaluation.report import Table
+    from textdl.protocols import ScorePolicy
 
 _LN10 = math.log(10)
 
 Text = Annotated[str, typer.Option("--text", metavar="FILE", help="Held-out raw text: a file, -, or NAME:SPLIT.")]
+SourceText = Annotated[
+    str | None,
+    typer.Option(
+        "--source", metavar="FILE", help="Source lines, for sequence-to-sequence models: one a line of --text."
+    ),
+]
 Words = Annotated[
     str, typer.Option("--words", metavar="T", help="The tokenizer that says what a word is, for ppl/word.")
 ]
+FileTokenizer = Annotated[
+    str, typer.Option("--tokenizer", metavar="T", help="What cut the text of ARPA and KenLM files.")
+]
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """How much context a token is predicted from. None: as each model was trained."""
+
+    PANEL: ClassVar = "Context (when left out: as each model was trained)"
+
+    unit: Annotated[
+        str | None, typer.Option("--unit", metavar="NAME", help="line: state is reset; stream: carried over line ends.")
+    ] = None
+    window: Annotated[int | None, typer.Option("--window", min=1, help="Tokens of context at most.")] = None
+    stride: Annotated[int | None, typer.Option("--stride", min=1, help="New tokens a window (half of it).")] = None
+    line_end: Annotated[
+        bool, typer.Option("--line-end/--no-line-end", help="Whether line ends are predicted and counted.")
+    ] = True
+
+    def policy(self) -> ScorePolicy | None:
+        """None where nothing was said."""
+        from textdl.errors import UsageError
+        from textdl.protocols import ScorePolicy
+
+        if self.unit is None:
+            if self.window is None and self.stride is None and self.line_end:
+                return None
+            raise UsageError("--window, --stride and --no-line-end go with --unit line or --unit stream")
+        if self.unit not in ("line", "stream"):
+            raise UsageError(f"--unit {self.unit!r}: expected line or stream")
+        return ScorePolicy("line" if self.unit == "line" else "stream", self.window, self.stride, self.line_end)
 
 
 @spread
 def evaluate(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Model directories, of any families.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...",
+            help="Models of any family; also ARPA and KenLM files, and directories of Hugging Face's causal models.",
+        ),
+    ],
     text: Text,
     reading: TextOptions,
+    context: PolicyOptions,
+    source: SourceText = None,
     words: Words = "auto",
+    baseline_text: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline-text", metavar="FILE", help="Training text: also show a 5-gram model of its characters."
+        ),
+    ] = None,
+    top: Annotated[
+        str | None, typer.Option("--top", metavar="K,...", help="Also: the next token is among the K likeliest, in %.")
+    ] = None,
+    copied: Annotated[
+        str | None,
+        typer.Option(
+            "--copied", metavar="FILE", help="Training text: also the share of samples' n-grams copied from it."
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="Drawn from each model for --copied.")] = 200,
+    tokenizer: FileTokenizer = "whitespace",
     json: JsonFile = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page: the table, surprisal in colour, worst lines."),
+    ] = None,
+    seed: Seed = 1,
     quiet: Quiet = False,
 ) -> int:
     """One report card for language models of any family on the same raw text."""
     import textdl
-    from textdl.evaluation.perplexity import to_document
-    from textdl.evaluation.report import report_card
+    from textdl.errors import UsageError
+    from textdl.evaluating import copying, subject
+    from textdl.evaluation.copying import copied_table
+    from textdl.evaluation.html import page
+    from textdl.evaluation.report import card_document, report_card
 
-    run = TerminalRun(quiet=quiet)
+    run = TerminalRun(quiet=quiet, seed=seed)
+    opened = reading.open([text])
+    if html is not None and not html.parent.is_dir():
+        raise UsageError(f"--html {html}: there is no directory {html.parent}")
     with run.shown():
-        card = textdl.evaluate(list(models), reading.open([text]), words=words, run=run)
+        subjects = [subject(model, tokenizer=tokenizer, run=run) for model in models]
+        card = textdl.evaluate(
+            subjects, opened, source=None if source is None else reading.open([source]), words=words,
+            policy=context.policy(), baseline_text=None if baseline_text is None else reading.open([baseline_text]),
+            details=html is not None, top=_numbers(top), run=run,
+        )  # fmt: skip
+        found = (
+            copying(subjects, reading.open([copied]), opened, samples=samples, words=words, seed=seed, run=run)
+            if copied is not None
+            else []
+        )
+    drawn = report_card(card.results, card.baselines, card.accuracy)
     if json is not None:
-        write_json(to_document(card.results, card.baselines), json)
+        document = card_document(card.results, card.baselines, card.accuracy)
+        write_json(document | ({"copied": [row.to_dict() for row in found]} if found else {}), json)
+    if html is not None:
+        html.write_text(page(f"Report card: {opened.name}", drawn, card.details), "utf-8")
+        say(f"Written: {html}")
     if json != "-":
-        show(report_card(card.results, card.baselines), quiet=quiet)
+        show(drawn, quiet=quiet)
+        if found:
+            show(copied_table(found, card.results[0].text.segmenter), quiet=quiet)
     return 0
 
 
@@ -60,29 +152,30 @@ def compare(
     ],
     reading: TextOptions,
     text: Annotated[str | None, typer.Option("--text", metavar="FILE", help="Held-out raw text.")] = None,
+    source: SourceText = None,
     words: Words = "auto",
+    tokenizer: FileTokenizer = "whitespace",
     json: JsonFile = None,
     quiet: Quiet = False,
 ) -> int:
     """Rank what can be ranked and refuse the rest with the reason. Exit 3: nothing can be compared."""
     import textdl
-    from textdl.evaluation.report import comparison_tables
-    from textdl.models import comparison_document
+    from textdl.evaluation.report import comparison_document, comparison_tables
 
     results: list[Result] = []
-    directories: list[Path] = []
+    models: list[Path] = []
     for path in inputs:
-        if path.is_file():
+        if _is_json(path):
             results += _results(path)
         else:
-            directories.append(path)
+            models.append(path)
     run = TerminalRun(quiet=quiet)
     with run.shown():
-        if directories and text is not None:
-            lines = reading.open([text])
-            results += textdl.evaluate(directories, lines, words=words, run=run).results
-            directories = []
-        comparison = textdl.compare(*results, *directories)
+        comparison = textdl.compare(
+            *results, *models, words=words, tokenizer=tokenizer, run=run,
+            text=None if text is None else reading.open([text]),
+            source=None if source is None else reading.open([source]),
+        )  # fmt: skip
     if json is not None:
         write_json(comparison_document(comparison), json)
     if json != "-":
@@ -230,6 +323,23 @@ def show(drawn: Table, *, quiet: bool) -> None:
             say(f"  {note}")
 
 
+def _numbers(text: str | None) -> list[int]:
+    """`1,5,10`."""
+    from textdl.errors import UsageError
+
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise UsageError(f"--top {text}: expected whole numbers, such as 1,5,10") from None
+
+
+def _is_json(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(64).lstrip()[:1] == b"{"
+
+
 def _results(path: Path) -> list[Result]:
     import json
 
@@ -239,4 +349,4 @@ def _results(path: Path) -> list[Result]:
     try:
         return from_document(json.loads(path.read_text("utf-8")))
     except (ValueError, ModelError) as error:
-        raise UsageError(f"{path} is neither a model directory nor a file of `textdl eval --json`: {error}") from error
+        raise UsageError(f"{path} is neither a model nor a file of `textdl eval --json`: {error}") from error

@@ -151,26 +151,11 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class NetworkOptions:
-    """How a network is trained: the options of `train nnlm`, `rnn` and `transformer`. None: the default, in brackets."""
+class LearningOptions:
+    """How any network is trained. None: the default, in brackets."""
 
     PANEL: ClassVar = "Training (when left out: what is in brackets)"
 
-    context: Annotated[
-        str | None,
-        typer.Option(
-            "--context",
-            metavar="NAME",
-            show_default=False,
-            help="line: lines are independent; stream: one text, each line follows from the one before (as the corpus is).",
-        ),
-    ] = None
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size", show_default=False, help="Rows side by side, in each process (by corpus and time)."
-        ),
-    ] = None
     accumulate: Annotated[
         int | None,
         typer.Option("--accumulate", show_default=False, help="Batches for one step, where memory is short (1)."),
@@ -212,7 +197,9 @@ class NetworkOptions:
     ] = None
     label_smoothing: Annotated[
         float | None,
-        typer.Option("--label-smoothing", show_default=False, help="Share of the target spread over all types (0)."),
+        typer.Option(
+            "--label-smoothing", show_default=False, help="Share of the target spread over all types (0; seq2seq 0.1)."
+        ),
     ] = None
     ema: Annotated[
         float | None,
@@ -220,7 +207,7 @@ class NetworkOptions:
             "--ema",
             metavar="DECAY",
             show_default=False,
-            help="Also keep a moving average of the weights, such as 0.999; the better one is the model (0: none).",
+            help="Also keep a moving average of the weights, such as 0.999; the better one is the model (0: none; seq2seq 0.999).",
         ),
     ] = None
     unk_rate: Annotated[
@@ -238,6 +225,27 @@ class NetworkOptions:
             metavar="ALPHA",
             show_default=False,
             help="sp: draw the pieces anew for each epoch; unigram or BPE-dropout, 0.1 (not done).",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class NetworkOptions(LearningOptions):
+    """The same for `train nnlm`, `rnn` and `transformer`."""
+
+    context: Annotated[
+        str | None,
+        typer.Option(
+            "--context",
+            metavar="NAME",
+            show_default=False,
+            help="line: lines are independent; stream: one text, each line follows from the one before (as the corpus is).",
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", show_default=False, help="Rows side by side, in each process (by corpus and time)."
         ),
     ] = None
     init_embeddings: Annotated[

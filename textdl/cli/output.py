@@ -137,6 +137,11 @@ class TerminalRun(Run):
             self._end_bar()
             say(f"note: {sentence}")
 
+    def show(self, sentence: str) -> None:
+        if not self._quiet:
+            self._end_bar()
+            say(sentence)
+
     def progress(self, stage: str, done: float, total: float | None, unit: str, text: str = "") -> None:
         if self._quiet:
             return

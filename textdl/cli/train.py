@@ -22,9 +22,11 @@ from textdl.cli.options import (
     spread,
 )
 from textdl.cli.output import TerminalRun, say, table, write_json
+from textdl.cli.train_seq2seq import seq2seq
 from textdl.errors import TextdlError, UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Train a model on raw text.")
+app.command()(seq2seq)
 
 
 @app.command()

@@ -25,7 +25,8 @@ ModelPath = Annotated[Path, typer.Argument(metavar="MODEL")]
 def evaluate(
     models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="One, or several to compare.")],
     pairs: Annotated[
-        list[Path] | None, typer.Option("--pairs", metavar="FILE", help="Own similarity judgements: word, word, score.")
+        list[Path] | None,
+        typer.Option("--pairs", metavar="FILE", help="Own judgements of similarity: word, word, score a line."),
     ] = None,
     analogies: Annotated[
         list[Path] | None,
@@ -42,14 +43,17 @@ def evaluate(
     seed: Seed = 1,
     json: JsonFlag = False,
 ) -> int:
-    """WordSim-353, SimLex-999 and Google's analogies, and files of one's own; several models on common ground."""
+    """WordSim-353, SimLex-999 and Google's analogies, and files of one's own; several models on common ground.
+
+    A word that a model does not know as it is written is looked up in lower case.
+    """
     from dataclasses import asdict
 
     import textdl
     from textdl.evaluation import vectors as benchmarks
 
     similarity = {"WordSim-353": benchmarks.wordsim353(), "SimLex-999": benchmarks.simlex999()}
-    similarity |= {path.name: benchmarks.read_pairs(path) for path in pairs or []}
+    similarity |= {path.name: benchmarks.read_pairs(path, say) for path in pairs or []}
     questions = {"Google": benchmarks.google_analogies()}
     questions |= {path.name: benchmarks.read_analogies(path) for path in analogies or []}
     names = [path.name for path in models]
@@ -210,6 +214,8 @@ def export(
     import textdl
 
     loaded = textdl.load(model)
-    loaded.export_vectors(output, header=header, float16=float16)
+    notes = loaded.export_vectors(output, header=header, float16=float16)
     say(f"{len(loaded.vocab.pieces):,} vectors written to {output}")
+    for note in notes:
+        say(note)
     return 0

@@ -25,10 +25,12 @@ from numpy.typing import NDArray
 
 from textdl.corpus import split as splitting
 from textdl.corpus.corpus import Corpus, open_corpus
+from textdl.corpus.entries import catalog_path
 from textdl.corpus.fingerprints import repeated_lines
 from textdl.corpus.ledger import Ledger, quantity
 from textdl.corpus.reading import check_encoding, check_errors
-from textdl.corpus.sources import AtLeastOne, Files, Source
+from textdl.corpus.sources import AtLeastOne, Chain, Files, Lines, Source
+from textdl.corpus.toys import Toy
 from textdl.errors import CorpusError, UsageError
 
 Pair = tuple[str, str]
@@ -45,6 +47,8 @@ KINDS = {
     "duplicates": "same as an earlier pair",
 }
 """What is odd about a pair, and in words. The first four are left out."""
+BUILT_IN = {"everyday": "everyday.zh-en.tsv"}
+"""Names of pairs that come with textdl, and their files beside the catalog of corpora."""
 _DROPPED = ("blank", "blank_source", "blank_target", "unlike")
 _EXCUSED = 5
 _BATCH = 4096
@@ -136,6 +140,8 @@ class Pairs:
         """Complete after `read`; until then it is empty."""
         self.fingerprint: str | None = None
         r"""sha256 of all pairs, source and target each with a \n, in UTF-8; None before `read`."""
+        self.tokenizer = "auto"
+        """What suits them where it is not said how they are cut."""
 
     def __repr__(self) -> str:
         return f"Pairs({self.name!r})"
@@ -179,6 +185,11 @@ class Pairs:
     def target(self) -> Corpus:
         return Corpus(_Side(self, 1), name=f"{self.name} (target)")
 
+    @property
+    def both(self) -> Corpus:
+        """All source lines, then all target lines, for a tokenizer or a vocabulary that both have."""
+        return Corpus(Chain([self.source, self.target]), name=f"{self.name} (both sides)")
+
     def split(self, part: str, ratios: Sequence[float] = splitting.RATIOS) -> Pairs:
         """train, valid or test, by the content of the source: all translations of a line are on one side.
 
@@ -186,7 +197,7 @@ class Pairs:
             UsageError: there is no such part, or the ratios are impossible.
         """
         limits = splitting.limits(part, ratios, self.name)
-        return Pairs(f"{self.name}:{part}", _Part(self, splitting.share_of, lambda: limits))
+        return self._view(f"{self.name}:{part}", splitting.share_of, lambda: limits)
 
     def hold_out(self, share: float = 0.05) -> tuple[Pairs, Pairs]:
         """(train, valid): a share of the sources, by their content, is held out; at least one.
@@ -199,9 +210,14 @@ class Pairs:
         of = splitting.held_out_share_of
         percent = f"{100 * share:g} %"
         return (
-            Pairs(f"{self.name} without {percent}", _Part(self, of, lambda: (limit(), 1.0))),
-            Pairs(f"{percent} of {self.name}", _Part(self, of, lambda: (0.0, limit()))),
+            self._view(f"{self.name} without {percent}", of, lambda: (limit(), 1.0)),
+            self._view(f"{percent} of {self.name}", of, lambda: (0.0, limit())),
         )
+
+    def _view(self, name: str, share_of: Callable[[str], float], limits: Callable[[], tuple[float, float]]) -> Pairs:
+        part = Pairs(name, _Part(self, share_of, limits))
+        part.tokenizer = self.tokenizer
+        return part
 
     def _counted(self, ledger: PairLedger, digest: Any) -> Iterator[str]:
         """Every pair as one text that no other pair has."""
@@ -241,7 +257,8 @@ def open_pairs(
 
     Args:
         source: anything `open_corpus` takes. Without a target, lines of tab-separated columns; a file is then read as
-            such, whatever its name. Further columns are ignored.
+            such, whatever its name. Further columns are ignored. Or `everyday`, some hundred Chinese sentences with their
+            English, or a toy task such as `toy:reverse` (see toys.py).
         target: as many lines, line i belonging to line i of the source.
         encoding: of files.
         errors: `strict`, or `replace`: what cannot be decoded becomes U+FFFD.
@@ -258,14 +275,28 @@ def open_pairs(
         return Pairs(f"{sides[0].name} + {sides[1].name}", _Aligned(_Two(*sides), max_ratio))
     if len(columns) != 2 or min(columns) < 1 or columns[0] == columns[1]:
         raise UsageError(f"--columns (columns=) takes two different numbers from 1, such as 1,2; got {columns}")
-    if isinstance(source, (str, Path)) and Path(source).is_file():
-        path = Path(source)
+    path = _file_of(source)
+    if path is None and isinstance(source, str) and source.startswith("toy:"):
+        rows = [f"{a}\t{b}" for a, b in Toy.named(source.removeprefix("toy:"))]
+        made = Pairs(source, _Aligned(_Columns(Corpus(Lines(rows), name=source), columns), max_ratio))
+        made.tokenizer = "char"
+        return made
+    if path is not None:
         check_encoding(encoding)
         files = Files([(path, str(path))], encoding, check_errors(errors), tables=False)
         text = Corpus(files, name=path.name)
     else:
         text = open_corpus(source, encoding=encoding, errors=errors)
     return Pairs(text.name, _Aligned(_Columns(text, columns), max_ratio))
+
+
+def _file_of(source: Any) -> Path | None:
+    """The file that a name or path means: one that there is, or that of built-in pairs."""
+    if isinstance(source, (str, Path)) and Path(source).is_file():
+        return Path(source)
+    if source in BUILT_IN:
+        return catalog_path().with_name(BUILT_IN[source])
+    return None
 
 
 class _Two:

@@ -16,6 +16,7 @@ from typing import Literal
 from textdl.errors import NotComparableError, UsageError
 from textdl.evaluation.bootstrap import ratio_interval
 from textdl.evaluation.perplexity import Result
+from textdl.evaluation.text import LEAK_LENGTH
 
 Unit = Literal["bits/char", "ppl/token"]
 
@@ -94,12 +95,16 @@ def compare(results: Sequence[Result]) -> Comparison:
     for same_text in texts:
         able = [r for r in same_text if bar(r) is None]
         if len(able) > 1:
-            rankings.append(_rank("bits/char", able))
+            rankings.append(rank("bits/char", able))
         tokens = _groups(same_text, [f"{r.token_key} {bool(r.line_ends)}" for r in same_text])
         for same_tokens in tokens:
             finite = [r for r in same_tokens if math.isfinite(r.closed)]
             if len(finite) > 1:
-                rankings.append(_rank("ppl/token", finite))
+                rankings.append(rank("ppl/token", finite))
+        words = _groups(same_text, [r.text.segmenter for r in same_text])
+        if len(words) > 1:
+            parts = "; ".join(f"{_names(same)}: {same[0].text.segmenter}" for same in words)
+            refusals.append(f"ppl/word is not compared, for the words are not the same: {parts}.")
         if len(tokens) > 1:
             counts = ", ".join(
                 f"{group[0].model} has {group[0].vocab_size:,} {group[0].tokenizer} tokens"
@@ -112,7 +117,9 @@ def compare(results: Sequence[Result]) -> Comparison:
     return Comparison(rankings, refusals, _labels(texts))
 
 
-def _rank(unit: Unit, results: Sequence[Result]) -> Ranking:
+def rank(unit: Unit, results: Sequence[Result]) -> Ranking:
+    """Results that may be compared in this unit, best first, each with its distance from the best."""
+
     def value(result: Result) -> float:
         if unit == "ppl/token":
             return result.ppl_token
@@ -133,9 +140,11 @@ def _rank(unit: Unit, results: Sequence[Result]) -> Ranking:
 
 
 def _paired(result: Result, best: Result) -> tuple[float, float] | None:
-    if result.line_nats is None or best.line_nats is None or result.line_characters is None:
+    if result.unit_nats is None or best.unit_nats is None or result.unit_characters is None:
         return None
-    return ratio_interval((result.line_nats - best.line_nats) / math.log(2), result.line_characters)
+    if len(result.unit_nats) != len(best.unit_nats):  # results of versions that cut a text into other runs of lines
+        return None
+    return ratio_interval((result.unit_nats - best.unit_nats) / math.log(2), result.unit_characters)
 
 
 def _groups(results: Sequence[Result], keys: Sequence[str]) -> list[list[Result]]:
@@ -148,15 +157,26 @@ def _groups(results: Sequence[Result], keys: Sequence[str]) -> list[list[Result]
 def _labels(texts: Sequence[Sequence[Result]]) -> list[str]:
     labels: list[str] = []
     for group in texts:
-        policies = _groups(group, [r.policy for r in group])
+        policies = _groups(group, [r.context for r in group])
         if len(policies) > 1:
-            parts = "; ".join(f"{_names(same)}: {same[0].policy}" for same in policies)
+            parts = "; ".join(f"{_names(same)}: {same[0].context}" for same in policies)
             labels.append(f"The models were given different context: {parts}.")
         versions = _groups(group, [r.versions.get("textdl", "") for r in group])
         if len(versions) > 1:
             parts = "; ".join(f"{_names(same)}: {same[0].versions.get('textdl', 'unknown')}" for same in versions)
             labels.append(f"The results come from different versions of textdl: {parts}.")
+        labels += [said for r in group if (said := leak(r)) is not None]
     return labels
+
+
+def leak(result: Result) -> str | None:
+    """What is to be said of a model that was trained on lines of the text; None where it was not, or none is known."""
+    if not result.leaked or not result.leak_checked:
+        return None
+    return (
+        f"{result.model} was trained on {result.leaked:,} of the {result.leak_checked:,} lines of this text that have "
+        f"{LEAK_LENGTH} characters or more ({result.leaked / result.leak_checked:.1%}), which flatters it."
+    )
 
 
 def _names(results: Sequence[Result]) -> str:

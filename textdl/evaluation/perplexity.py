@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from typing import Any
 
@@ -24,11 +24,9 @@ from numpy.typing import NDArray
 from textdl.encoded import Encoded
 from textdl.errors import CorpusError, ModelError
 from textdl.evaluation.bootstrap import ratio_interval
-from textdl.evaluation.score import EncodedText, encoded_text, score
-from textdl.evaluation.spelling import Speller
+from textdl.evaluation.score import EncodedText, Watch, score
 from textdl.evaluation.text import TextCounts
-from textdl.protocols import LanguageModel, Run, ScorePolicy, Tokenizer
-from textdl.vocabulary import Vocabulary
+from textdl.protocols import LanguageModel, Run, ScorePolicy
 
 
 def perplexity(nats: float, count: int) -> float:
@@ -43,7 +41,7 @@ def perplexity(nats: float, count: int) -> float:
 
 @dataclass(frozen=True)
 class Result:
-    """One model on one text. Totals are in nats; what JSON does not carry is left out of comparisons of results."""
+    """One model on one text. Totals are in nats."""
 
     model: str
     text: TextCounts
@@ -51,7 +49,7 @@ class Result:
     vocab_size: int
     token_key: str
     """Tokenizer and vocabulary: equal keys, equal tokens."""
-    policy: str
+    policy: ScorePolicy
     tokens: int
     """Predicted, line ends included."""
     line_ends: int
@@ -78,9 +76,16 @@ class Result:
     leak_checked: int | None = None
     """lines of `text.LEAK_LENGTH` characters or more."""
     versions: dict[str, str] = field(default_factory=dict)
-    line_nats: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
-    """(lines,) open total of each; not in JSON."""
-    line_characters: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+    source: str | None = None
+    """Which source lines a sequence-to-sequence model was given: sha256 and name; None: it saw the text alone."""
+    unit_nats: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+    """(units,) open total of each unit of the bootstrap (see `bootstrap.units`): what paired tests are made of."""
+    unit_characters: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def context(self) -> str:
+        """What a token was predicted from, for a person."""
+        return str(self.policy) + (", given the source" if self.source else "")
 
     @property
     def unknown_rate(self) -> float:
@@ -138,7 +143,8 @@ class Result:
                 "lines": self.lossy_lines,
                 "example": None if self.lossy_example is None else list(self.lossy_example),
             },
-            "policy": self.policy,
+            "policy": asdict(self.policy),
+            "source": self.source,
             "tokenizer": self.tokenizer,
             "vocab_size": self.vocab_size,
             "keys": {"text": self.text.key, "token": self.token_key},
@@ -148,6 +154,12 @@ class Result:
             "leaked_lines": self.leaked,
             "leak_checked_lines": self.leak_checked,
             "versions": self.versions,
+            "units": None
+            if self.unit_nats is None or self.unit_characters is None
+            else {
+                "nats": [_out(round(x, 6)) for x in self.unit_nats.tolist()],
+                "characters": self.unit_characters.tolist(),
+            },
         }
 
     @classmethod
@@ -155,14 +167,15 @@ class Result:
         """Raises ModelError where it is not what `to_dict` gives."""
         try:
             interval, example = values["open"]["bits_per_char_interval"], values["lossy"]["example"]
-            opened = values["open"]["nats"]
+            opened, units = values["open"]["nats"], values["units"]
             return cls(
                 model=values["model"],
                 text=text,
                 tokenizer=values["tokenizer"],
                 vocab_size=values["vocab_size"],
                 token_key=values["keys"]["token"],
-                policy=values["policy"],
+                policy=ScorePolicy(**values["policy"]),
+                source=values["source"],
                 tokens=values["tokens"],
                 line_ends=values["line_ends"],
                 unknown=values["unknown"]["tokens"],
@@ -181,52 +194,11 @@ class Result:
                 leaked=values["leaked_lines"],
                 leak_checked=values["leak_checked_lines"],
                 versions=values["versions"],
+                unit_nats=None if units is None else np.array(units["nats"], np.float64),
+                unit_characters=None if units is None else np.array(units["characters"], np.int64),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise ModelError(f"these are not results of `textdl eval --json` ({error!r}). Evaluate again.") from error
-
-
-def evaluate(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    vocab: Vocabulary,
-    speller: Speller | None,
-    lines: Iterable[str],
-    counts: TextCounts,
-    *,
-    policy: ScorePolicy | None = None,
-    contexts: Encoded | None = None,
-    name: str,
-    bytes_on_disk: int | None = None,
-    leaked: int | None = None,
-    leak_checked: int | None = None,
-    run: Run | None = None,
-) -> Result:
-    """One model on one raw text.
-
-    Args:
-        speller: None where the tokenizer knows every text, so that nothing is unknown.
-        lines: the text that `counts` was made of: a list, or anything that can be read again.
-        contexts: the source lines of a seq2seq model.
-        bytes_on_disk, leaked, leak_checked: passed through into the result.
-
-    Raises:
-        CorpusError: no lines, or other lines than those counted.
-        UsageError, ModelError: see `score`.
-    """
-    with encoded_text(tokenizer, vocab, speller, lines, run) as text:
-        return measure(
-            model,
-            text,
-            counts,
-            policy=policy,
-            contexts=contexts,
-            name=name,
-            bytes_on_disk=bytes_on_disk,
-            leaked=leaked,
-            leak_checked=leak_checked,
-            run=run,
-        )
 
 
 def measure(
@@ -234,24 +206,38 @@ def measure(
     text: EncodedText,
     counts: TextCounts,
     *,
+    name: str,
     policy: ScorePolicy | None = None,
     contexts: Encoded | None = None,
-    name: str,
+    source: str | None = None,
     bytes_on_disk: int | None = None,
     leaked: int | None = None,
     leak_checked: int | None = None,
+    watch: Watch | None = None,
     run: Run | None = None,
 ) -> Result:
-    """`evaluate` on a text that is encoded already: for baselines, and models that share a vocabulary."""
+    """Every figure of one model on one text that is encoded already.
+
+    Args:
+        policy: None: the model's own.
+        contexts: the source lines of a sequence-to-sequence model; `source` names them.
+        bytes_on_disk, leaked, leak_checked: passed through into the result.
+        watch: sees all that is scored.
+
+    Raises:
+        CorpusError: other lines than those counted.
+        UsageError, ModelError: see `score`.
+    """
     if len(text.lines) != counts.lines or int(text.characters.sum()) != counts.characters:
         raise CorpusError(
             f"The text had {counts.lines:,} lines and {counts.characters:,} characters when it was counted, and now "
             f"{len(text.lines):,} and {int(text.characters.sum()):,}. Give a path or a list: it is read more than once."
         )
-    totals = score(model, text, policy=policy, contexts=contexts, run=run)
+    policy = settled(policy, model)
+    totals = score(model, text, policy=policy, contexts=contexts, watch=watch, run=run)
     interval = None
-    if totals.open_lines is not None:
-        interval = ratio_interval(totals.open_lines / math.log(2), text.characters)
+    if totals.open_units is not None:
+        interval = ratio_interval(totals.open_units / math.log(2), text.characters)
     size = model.describe().get("size")
     return Result(
         model=name,
@@ -259,7 +245,8 @@ def measure(
         tokenizer=text.tokenizer,
         vocab_size=text.lines.vocab_size,
         token_key=text.token_key,
-        policy=str(policy or model.policy),
+        policy=policy,
+        source=source,
         tokens=totals.tokens,
         line_ends=totals.line_ends,
         unknown=text.unknown,
@@ -278,9 +265,24 @@ def measure(
         leaked=leaked,
         leak_checked=leak_checked,
         versions=_versions(),
-        line_nats=totals.open_lines,
-        line_characters=text.characters,
+        unit_nats=totals.open_units,
+        unit_characters=text.characters,
     )
+
+
+def settled(policy: ScorePolicy | None, model: LanguageModel) -> ScorePolicy:
+    """The policy with what it leaves open filled in, so that a result says what was done.
+
+    The window is the model's own where it has one, the stride half of another window (see layers/windows.py).
+    """
+    if policy is None:
+        return model.policy
+    window = model.policy.window if policy.window is None else policy.window
+    if window is None:
+        return policy
+    own = model.policy.stride if window == model.policy.window else None
+    stride = policy.stride if policy.stride is not None else own or max(1, window // 2)
+    return replace(policy, window=window, stride=stride)
 
 
 def to_document(results: Sequence[Result], baselines: Sequence[Result] = ()) -> dict[str, Any]:
@@ -295,7 +297,7 @@ def to_document(results: Sequence[Result], baselines: Sequence[Result] = ()) -> 
 
 
 def from_document(document: Any) -> list[Result]:
-    """The results under "models" of what `to_document` gave; without their per-line totals.
+    """The results under "models" of what `to_document` gave.
 
     Raises:
         ModelError: it is something else.

@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from textdl.evaluation.compare import Comparison, Ranking, bar
-from textdl.evaluation.perplexity import Result
-from textdl.evaluation.text import LEAK_LENGTH
+from textdl.evaluation.accuracy import Accuracy
+from textdl.evaluation.compare import Comparison, Place, Ranking, bar, leak, rank
+from textdl.evaluation.perplexity import Result, to_document
 
 COLUMNS = (
     "model",
@@ -22,6 +23,7 @@ COLUMNS = (
     "open ppl/word",
     "ppl/char",
     "bits/char",
+    "vs best",
     "bits/byte",
     "size",
     "MB",
@@ -39,17 +41,55 @@ class Table:
     footnotes: list[str] = field(default_factory=list)
 
 
-def report_card(results: Sequence[Result], baselines: Sequence[Result] = ()) -> Table:
-    """One row a model, best first; those not ranked are marked * and come after, baselines last."""
-    ranked = sorted((r for r in results if bar(r) is None), key=lambda r: r.bits_per_char or 0.0)
+def report_card(
+    results: Sequence[Result], baselines: Sequence[Result] = (), accuracy: Sequence[Accuracy] = ()
+) -> Table:
+    """One row a model, best first; those not ranked are marked * and come after, baselines last.
+
+    accuracy: of each result, or of none.
+    """
+    able = [r for r in results if bar(r) is None]
+    places = rank("bits/char", able).places if able else []
     rest = [r for r in results if bar(r) is not None]
-    shown = [*ranked, *rest, *baselines]
-    text = shown[0].text
+    text = (places[0].result if places else [*rest, *baselines][0]).text
     title = (
         f"{text.lines:,} lines, {text.words:,} words, {text.characters:,} characters, {text.bytes:,} bytes "
         "(each with its line ends)"
     )
-    return Table(title, list(COLUMNS), [_row(r, marked=r in rest) for r in shown], _footnotes(results))
+    right = {id(r): found for r, found in zip(results, accuracy, strict=False)}
+    ks = list(accuracy[0].shares) if accuracy else []
+    rows = [_row(place.result, place) for place in places]
+    rows += [_row(r, None, marked=True) for r in rest] + [_row(r, None) for r in baselines]
+    if ks:
+        for row, r in zip(rows, [*(place.result for place in places), *rest, *baselines], strict=True):
+            found = right.get(id(r))
+            row += ["-" if found is None else f"{100 * found.shares[k]:.1f}" for k in ks]
+    notes = _footnotes(results, places)
+    if accuracy:
+        notes.append(
+            f"top k %: the next token is among the k likeliest; over {accuracy[0].tokens:,} tokens. It compares models "
+            "of the same tokens only, and an unknown token is never right."
+        )
+    return Table(title, [*COLUMNS, *(f"top {k} %" for k in ks)], rows, notes)
+
+
+def card_document(
+    results: Sequence[Result], baselines: Sequence[Result] = (), accuracy: Sequence[Accuracy] = ()
+) -> dict[str, Any]:
+    """What `textdl eval --json` writes: `to_document`, with how far each model is behind the best, and top-k accuracy."""
+    document = to_document(results, baselines)
+    able = [r for r in results if bar(r) is None]
+    places = {id(place.result): place for place in (rank("bits/char", able).places if able else [])}
+    for i, (entry, result) in enumerate(zip(document["models"], results, strict=True)):
+        place = places.get(id(result))
+        entry["behind_best"] = (
+            {"not_ranked": bar(result)}
+            if place is None
+            else {"bits_per_char": place.difference, "interval": place.interval, "settled": place.settled}
+        )
+        if accuracy:
+            entry["next_token"] = accuracy[i].to_dict()
+    return document
 
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
@@ -59,7 +99,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     return tables
 
 
-def _row(result: Result, *, marked: bool) -> list[str]:
+def _row(result: Result, place: Place | None, *, marked: bool = False) -> list[str]:
     text = result.text
     return [
         f"{result.model} *" if marked else result.model,
@@ -70,6 +110,7 @@ def _row(result: Result, *, marked: bool) -> list[str]:
         format_perplexity(result.open, text.words),
         format_perplexity(result.open, text.characters),
         _bits(result.bits_per_char, result.interval),
+        _behind(place),
         _bits(result.bits_per_byte),
         "-" if result.size is None else format_count(result.size),
         "-" if result.bytes is None else f"{result.bytes / 1e6:,.1f}",
@@ -77,12 +118,20 @@ def _row(result: Result, *, marked: bool) -> list[str]:
     ]
 
 
+def _behind(place: Place | None) -> str:
+    if place is None:
+        return "-"
+    if place.settled is None and place.difference == 0:
+        return "best"
+    return f"+{place.difference:.4f}" + ("" if place.settled else " ~" if place.settled is False else " ?")
+
+
 def _ranking(ranking: Ranking) -> Table:
     text = ranking.places[0].result.text
     title = f"{ranking.unit} on {text.lines:,} lines (sha256 {text.sha256[:8]})"
     if ranking.unit == "ppl/token":
         rows = [
-            [str(i), p.result.model, format_perplexity(p.result.closed, p.result.tokens), p.result.policy]
+            [str(i), p.result.model, format_perplexity(p.result.closed, p.result.tokens), p.result.context]
             for i, p in enumerate(ranking.places, 1)
         ]
         return Table(title, ["rank", "model", "ppl/token", "context"], rows)
@@ -101,7 +150,7 @@ def _ranking(ranking: Ranking) -> Table:
                 "-" if i == 1 else f"{place.difference:+.4f}",
                 interval,
                 settled,
-                result.policy,
+                result.context,
             ]
         )
     columns = ["rank", "model", "bits/char", "bits/byte", "ppl/char", "behind the best", "95 %", "settled", "context"]
@@ -113,14 +162,9 @@ def _ranking(ranking: Ranking) -> Table:
     return Table(title, columns, rows, notes)
 
 
-def _footnotes(results: Sequence[Result]) -> list[str]:
+def _footnotes(results: Sequence[Result], places: Sequence[Place]) -> list[str]:
     notes = [f"* {reason}; not ranked." for r in results if (reason := bar(r)) is not None]
-    notes += [
-        f"{r.model} was trained on {r.leaked:,} of the {r.leak_checked:,} lines of this text that have {LEAK_LENGTH} "
-        f"characters or more ({r.leaked / r.leak_checked:.1%}), which flatters it."
-        for r in results
-        if r.leaked and r.leak_checked
-    ]
+    notes += [said for r in results if (said := leak(r)) is not None]
     if any(r.unknown for r in results):
         notes.append(
             "closed takes an unknown token for one cheap <unk>: it is not a probability of the text. "
@@ -131,7 +175,7 @@ def _footnotes(results: Sequence[Result]) -> list[str]:
     bounded = [r.model for r in results if r.open is not None and not r.unique]
     if bounded:
         notes.append(f"Upper bound, for only one segmentation of the text is scored: {', '.join(bounded)}.")
-    policies = {r.policy: [s.model for s in results if s.policy == r.policy] for r in results}
+    policies = {r.context: [s.model for s in results if s.context == r.context] for r in results}
     if len(policies) == 1:
         notes.append(f"Context: {next(iter(policies))}.")
     else:
@@ -142,7 +186,39 @@ def _footnotes(results: Sequence[Result]) -> list[str]:
         notes.append(f"Words are those of {results[0].text.segmenter}.")
     if any(r.interval for r in results):
         notes.append("± holds 95 % of 1,000 bootstrap resamples of the lines.")
+    if any(place.settled for place in places):
+        notes.append(
+            "vs best: bits/char behind the best model; 95 % of resamples, paired by line, agree that it is behind."
+        )
+    if any(place.settled is False for place in places):
+        notes.append("~ behind the best, but not settled: 0 is in the 95 % of paired resamples of the lines.")
+    if any(place.settled is None and place.difference for place in places):
+        notes.append("? too few lines for a paired test.")
     return notes
+
+
+def comparison_document(comparison: Comparison) -> dict[str, Any]:
+    """What `textdl compare --json` writes."""
+    return {
+        "rankings": [
+            {
+                "unit": ranking.unit,
+                "places": [
+                    {
+                        "model": place.result.model,
+                        "value": place.value,
+                        "difference": place.difference,
+                        "interval": place.interval,
+                        "settled": place.settled,
+                    }
+                    for place in ranking.places
+                ],
+            }
+            for ranking in comparison.rankings
+        ],
+        "refusals": comparison.refusals,
+        "labels": comparison.labels,
+    }
 
 
 def format_perplexity(nats: float | None, count: int) -> str:

@@ -7,7 +7,7 @@ Nothing is normalised here; what was normalised while reading (`\r\n`) is named 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.errors import CorpusError, ModelError, TextTypeError, UsageError
-from textdl.protocols import Tokenizer
+from textdl.protocols import Run, Tokenizer
 
 LEAK_LENGTH = 10
 """Characters: shorter lines recur by chance and are not called leaked."""
+_WAITING = 1 << 16
+"""Fingerprints that are looked up together."""
+_OFTEN = 1 << 12
+"""Lines between two reports of progress."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,24 @@ class TextCounts:
             raise ModelError(f"the text of these results cannot be read ({error}). Evaluate again.") from error
 
 
-def count_text(lines: Iterable[str], segmenter: Tokenizer, *, normalisation: str = "none") -> TextCounts:
+def count_text(
+    lines: Iterable[str],
+    segmenter: Tokenizer,
+    *,
+    normalisation: str = "none",
+    encode_lines: Callable[[Tokenizer, Iterable[str]], Iterator[list[str]]] | None = None,
+    leaks: Leaks | None = None,
+    run: Run | None = None,
+) -> TextCounts:
     """Count in one pass; no more is held than the segmenter reads ahead.
 
     Args:
         lines: without their line ends.
         segmenter: declares what a word is; any tokenizer, the same for all models.
         normalisation: the name of what was done to the text before, or `none`.
+        encode_lines: how lines are tokenized, where not by the segmenter itself.
+        leaks: is shown every line.
+        run: receives progress.
 
     Raises:
         CorpusError: no lines.
@@ -79,9 +94,13 @@ def count_text(lines: Iterable[str], segmenter: Tokenizer, *, normalisation: str
             number += 1
             characters += len(line) + 1
             size += len(data) + 1
+            if leaks is not None:
+                leaks.add(line)
+            if run is not None and number % _OFTEN == 0:
+                run.progress("counting the text", number, None, "lines")
             yield line
 
-    for pieces in segmenter.encode_lines(tally()):
+    for pieces in (encode_lines or (lambda cut, some: cut.encode_lines(some)))(segmenter, tally()):
         words += 1 + sum(not piece.isspace() for piece in pieces)
     if number == 0:
         raise CorpusError("The text to evaluate on is empty: it has no lines. Give a text with at least one line.")
@@ -105,7 +124,8 @@ def checked_lines(lines: Iterable[str]) -> Iterator[str]:
     """
     if isinstance(lines, str):
         raise TextTypeError(
-            f"the text to evaluate on is the str {lines[:40]!r}; give a list of lines: [{lines[:20]!r}]"
+            f"the text to evaluate on is the str {lines[:40]!r}; give a list of lines: [{lines[:20]!r}], or of a file "
+            f"textdl.Corpus({lines[:20]!r})"
         )
     for number, line in enumerate(lines, 1):
         if not isinstance(line, str):
@@ -125,17 +145,36 @@ def checked_lines(lines: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def leaked_lines(
-    lines: Iterable[str], fingerprints: NDArray[np.uint64], line_fingerprint: Callable[[str], int]
-) -> tuple[int, int]:
-    """How many lines of LEAK_LENGTH characters or more occur in the training text, and how many such lines there are.
+class Leaks:
+    """Lines of a text that models were trained on, found while the text is counted.
 
-    Args:
-        fingerprints: of the training lines, sorted.
-        line_fingerprint: the function that made them.
+    A model keeps 64-bit fingerprints of its training lines, not the lines. Lines of fewer than LEAK_LENGTH
+    characters are not looked for.
     """
-    found = np.fromiter((line_fingerprint(line) for line in lines if len(line) >= LEAK_LENGTH), np.uint64)
-    if not len(fingerprints):
-        return 0, len(found)
-    at = np.minimum(np.searchsorted(fingerprints, found), len(fingerprints) - 1)
-    return int(np.count_nonzero(fingerprints[at] == found)), len(found)
+
+    def __init__(self, trained: Sequence[NDArray[np.uint64]], line_fingerprint: Callable[[str], int]):
+        """trained: the fingerprints of each model, sorted; none of a model that has none. line_fingerprint: made them."""
+        self._trained, self._fingerprint = trained, line_fingerprint
+        self._waiting: list[int] = []
+        self._found = [0] * len(trained)
+        self._looked = 0
+
+    def add(self, line: str) -> None:
+        if len(line) >= LEAK_LENGTH:
+            self._waiting.append(self._fingerprint(line))
+            if len(self._waiting) >= _WAITING:
+                self._look()
+
+    def of(self, model: int) -> tuple[int | None, int | None]:
+        """How many lines a model was trained on, and how many were looked for; None where it has no fingerprints."""
+        self._look()
+        return (self._found[model], self._looked) if len(self._trained[model]) else (None, None)
+
+    def _look(self) -> None:
+        lines = np.array(self._waiting, np.uint64)
+        for i, known in enumerate(self._trained):
+            if len(known):
+                at = np.minimum(np.searchsorted(known, lines), len(known) - 1)
+                self._found[i] += int(np.count_nonzero(known[at] == lines))
+        self._looked += len(lines)
+        self._waiting.clear()

@@ -432,23 +432,29 @@ def _gensim_data(name: str) -> Path:
     raise UsageError(f"{name} comes with gensim, which is not installed here. Install gensim or give a file of pairs.")
 
 
-def read_pairs(path: Path) -> list[Pair]:
+_NAME = re.compile(r"(?!(nan|inf|infinity)$)[^\W\d_]", re.IGNORECASE)
+"""How the name of a column begins: with a letter; and it is none of the letters that stand for numbers."""
+
+
+def read_pairs(path: Path, tell: Callable[[str], object] = lambda _: None) -> list[Pair]:
     """`word1 word2 score` a line, separated by a tab, comma or spaces; `#` begins a comment.
 
     Raises:
-        UsageError: the file is missing, or a line is not of that form; says which. A first line whose
-            third field is no number is taken for a heading.
+        UsageError: the file is missing, or a line is not of that form; says which. A first line whose third field
+            is a word, with further lines behind it, is taken for a heading, which `tell` is told.
     """
     pairs: list[Pair] = []
-    for number, line in _lines(path):
+    lines = list(_lines(path))
+    for number, line in lines:
         fields = _fields(line)
+        if number == 1 and len(lines) > 1 and len(fields) > 2 and _NAME.match(fields[2]) and not line.startswith(":"):
+            tell(f"{path}: the first line is taken for a heading, not for a pair: {line[:60]}")
+            continue
         try:
             first, second, score = fields[0], fields[1], float(fields[2])
             if not math.isfinite(score) or not first or not second:
                 raise ValueError
         except (IndexError, ValueError):
-            if number == 1 and len(fields) >= 3 and not line.startswith(":"):
-                continue
             hint = _other(line.startswith(":") or len(fields) == 4, "analogies", "--analogies")
             raise UsageError(f"{path}, line {number}: expected `word1 word2 score`, got {line[:60]!r}{hint}") from None
         pairs.append((first, second, score))

@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from textdl.errors import UsageError
 from textdl.layers.masks import View
+from textdl.layers.packing import Packing
 from textdl.layers.positions import Rotation, rotate
 
 _SHORT = 512
@@ -132,6 +133,40 @@ class MultiHeadAttention(nn.Module):
         """x (B, T, D) looks at another sequence."""
         q = self._normalised(self._project(x, 0, 1))
         return self._joined(attend(q.transpose(1, 2), *keys_values, view))
+
+    def packed(
+        self, x: Tensor, at: Packing, rotation: Rotation | None = None, *, causal: bool = False,
+        memory: tuple[Tensor, Packing] | None = None,
+    ) -> Tensor:  # fmt: skip
+        """`forward` or, with a memory, `across`, of rows end to end (layers/packing.py).
+
+        Args:
+            x: (N, D), and `at`: where its tokens are.
+            causal: each looks no further than itself; else at all of its row.
+            memory: (M, D) and where its tokens are: row i of x looks at its row i.
+        """
+        source, of_source = (x, at) if memory is None else memory
+        if memory is None:
+            both, v = self._project(x, 0, 2), self._project(x, 2, 3)
+            both = self._normalised(both)
+            if rotation is not None:
+                both = rotate(both, rotation)
+            q, k = both.chunk(2, dim=1)
+        else:
+            q, k = self._normalised(self._project(x, 0, 1)), self._normalised(self._project(source, 1, 2))
+            v = self._project(source, 2, 3)
+        q, k, v = at.side_by_side(q), of_source.side_by_side(k), of_source.side_by_side(v)
+        bias = of_source.bias(at, causal=causal, dtype=q.dtype)
+        scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=1.0 / math.sqrt(q.shape[-1]))
+        context = at.end_to_end(torch.bmm(scores.softmax(dim=-1), v))
+        return F.linear(context, self.output.to(context.dtype))
+
+    def weights(self, x: Tensor, keys: Tensor, view: View) -> Tensor:
+        """(B, H, T, S) how x (B, T, D) would look at keys (B, H, S, E) of `keys_values`. To be looked at."""
+        q = self._normalised(self._project(x, 0, 1)).transpose(1, 2)
+        scores = q @ keys.transpose(-1, -2) / math.sqrt(q.shape[-1])
+        table = view.table(q.shape[2], keys.shape[2], x.device)
+        return (scores if table is None else scores.masked_fill(~table, -math.inf)).softmax(dim=-1)
 
     def _project(self, x: Tensor, first: int, last: int) -> Tensor:
         """Some of W_q, W_k, W_v applied: (B, T, heads of the first and of the next, E)."""

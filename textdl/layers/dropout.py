@@ -42,6 +42,23 @@ class LockedDropout(_Dropout):
         return x * self._mask(x, x.shape[0], 1, x.shape[2]) if self._drops else x
 
 
+class Dropout(_Dropout):
+    """Zeroes single features with probability `rate`, to the nearest 1 / 256 (Srivastava et al. 2014).
+
+    Eight are drawn with one random number: torch draws them one by one, which takes 15 times as long.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, to the same."""
+        dropped = round(256 * self.rate)
+        if not self.training or not dropped:
+            return x
+        numbers = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+        numbers.random_(-(1 << 63), None, generator=self._generator)
+        kept = numbers.view(torch.uint8)[: x.numel()] >= dropped
+        return x * kept.to(x.dtype).mul_(256.0 / (256 - dropped)).view_as(x)
+
+
 class EmbeddingDropout(_Dropout):
     """Zeroes the vectors of each type with probability `rate`, wherever it stands in the batch."""
 

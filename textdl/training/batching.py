@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from textdl.encoded import BOS, EOS, UNK, Encoded
 from textdl.layers.language_model import padded
+from textdl.layers.network import Network, States
 from textdl.protocols import Ints, Run, TrainingData
 
 _POOL = 64
@@ -54,6 +55,10 @@ class Batch:
     def part(self, rows: slice) -> Batch:
         """Some of the rows."""
         return replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
+
+    def begin(self, network: Network) -> States:
+        """The state from which a fresh batch is read."""
+        return network.initial_state(len(self.inputs))
 
 
 def stream_batches(text: Encoded, rows: int, steps: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:

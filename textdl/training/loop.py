@@ -101,6 +101,7 @@ class Trainer:
         validation: Validate | None = None,
         team: Team | None = None,
         choices: Mapping[str, Any] | None = None,
+        watch: Callable[[], dict[str, Any]] | None = None,
     ):
         """
         Args:
@@ -109,6 +110,7 @@ class Trainer:
             generator: where dropout draws from; the probe puts it back.
             team: the processes that train together; each is given the same batches.
             choices: what else a checkpoint must tell the one who builds the network again.
+            watch: called after each validation; what it returns comes into the curve.
         """
         self.network = network
         self.run = run
@@ -120,6 +122,7 @@ class Trainer:
         self._validation_tokens = validation.tokens if validation is not None else 0
         self._team = team or Team()
         self._choices = dict(choices or {})
+        self._watch = watch
         self._deadline = run.deadline
         self._schedule = Schedule(settings.learning_rate, settings.warmup, settings.schedule)
         some = [batch.tokens for _, _, batch in islice(self._feed(), 50)]
@@ -371,6 +374,7 @@ class Trainer:
         """Validate, keep the best weights, and add to the curve."""
         p, figures = self._position, self.run.figures
         losses: dict[str, float | None] = {"valid_loss": None}
+        watched: dict[str, Any] = {}
         if self._validate is not None:
             began = time.monotonic()
             losses["valid_loss"] = best = self._validate(plan.validation_tokens)
@@ -379,6 +383,8 @@ class Trainer:
                 with self._average.in_place():
                     losses["average_loss"] = other = self._validate(plan.validation_tokens)
                 best, averaged = min((best, False), (other, True))
+            if self._watch is not None:
+                watched = self._watch()
             p.validation_seconds = time.monotonic() - began
             p.waited += 1
             if p.best_loss is None or best < p.best_loss:
@@ -397,6 +403,7 @@ class Trainer:
             learning_rate=rate,
             tokens_per_second=round(p.tokens / max(p.recent_seconds, 1e-9)),
             gradient_norm=norm,
+            **watched,
         )
         p.nats = p.loss = p.recent_seconds = 0.0
         p.tokens = 0

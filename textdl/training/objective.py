@@ -30,7 +30,7 @@ def next_token_loss(
     """
     inputs, targets = _on_device(network, batch)
     if state is None:
-        state = network.initial_state(len(inputs))
+        state = batch.begin(network)
     hidden, state = (network if forward is None else forward)(inputs, state)
     valid = targets >= 0
     loss = network.softmax.loss(hidden[valid], targets[valid], label_smoothing)
@@ -52,7 +52,7 @@ def mean_nats(network: Network, batches: Iterable[Batch], team: Team | None = No
                 continue
             inputs, targets = _on_device(network, batch)
             if batch.fresh:
-                state = network.initial_state(len(inputs))
+                state = batch.begin(network)
             hidden, state = network(inputs, state)
             valid = targets >= 0
             total[0] -= network.softmax.pick(hidden[valid], targets[valid]).cpu().double().sum()

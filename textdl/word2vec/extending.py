@@ -1,8 +1,8 @@
 """Training on: more epochs on old text, or new text with new words, from vectors that are there.
 
-Old words keep their vectors and new ones begin as in any training. Counts of both texts are added up, which sets the
-noise words and the thinning. Random choices are those of epochs that were not used before. Under hierarchical softmax
-other counts are another Huffman tree, whose inner nodes begin at zero: they are learnt before they move any word.
+Old words keep their vectors and new ones begin as in any training. Counts of both texts are added up, each line once,
+which sets the noise words and the thinning. Random choices are those of epochs that were not used before. Under hierarchical
+softmax other counts are another Huffman tree, whose inner nodes begin at zero: they are learnt before they move any word.
 Fitting them to the old vectors first, in an extra pass, was tried, and gave a higher loss on held-out text.
 
 A word that does not occur in the new text keeps its word vector while others move: cosines between the two kinds
@@ -116,8 +116,8 @@ def report(start: Start, vectors: Floats, seen: NDArray[np.int64], vocab: Vocabu
     }
 
 
-def sentences(found: Mapping[str, Any]) -> list[str]:
-    """The report for a person."""
+def sentences(found: Mapping[str, Any], *, turned: bool) -> list[str]:
+    """The report for a person. turned: a new Huffman tree has turned the vectors of the words that were trained on."""
     new = f"{found['new_words']:,} new words" if found["new_words"] else "no new words"
     if found["new_words"]:
         new += f" (most frequent: {', '.join(found['new_examples'])})"
@@ -129,5 +129,10 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
         said.append(
             f"{found['trained_words']:,} old words were trained on: mean cosine of old and new vector "
             f"{found['mean_cosine']:.3f}; drifted most: {drifted}."
+        )
+    if turned and found["frozen_words"] and (found["trained_words"] or found["new_words"]):
+        said.append(
+            "The new Huffman tree turned the words that were trained on, while the others stayed: a cosine of one of each "
+            "kind means hardly anything. To compare all words, train on all the text together, anew."
         )
     return said

@@ -97,6 +97,19 @@ def write_binary(vectors: Vectors, path: Path) -> None:
             out.write(b"\n".join((*parts, b"")))
 
 
+def escaped(vocab: Vocabulary) -> list[str]:
+    """A sentence on the words that are not written as they are spelled; none where there are none."""
+    first = len(SPECIALS)
+    other = [(piece, vocab.written(i)) for i, piece in enumerate(vocab.pieces, first) if vocab.written(i) != piece]
+    if not other:
+        return []
+    shown = ", ".join(f"{piece!r} as {written}" for piece, written in other[:3])
+    return [
+        f"{len(other):,} word{'s are' if len(other) > 1 else ' is'} not written as spelled, since these formats have no white "
+        f"space in words and others take <s> and <unk> for their own: {shown}{', ...' * (len(other) > 3)}. textdl reads them back."
+    ]
+
+
 @contextmanager
 def _created(path: Path) -> Iterator[IO[bytes]]:
     """A file that gets its name when it is whole."""
@@ -235,9 +248,11 @@ def _read(
     wanted = words if limit is None else min(words, limit)
     least = wanted * (4 * dim + 2 if binary else 2 * dim + 1)
     if size and start + least > size + 1:  # before anything of that size is asked for
+        if not binary:
+            _check_row(path, head.split(b"\n", 2)[1:], dim)
         raise ModelError(
             f"{path}, line 1: {words:,} words of {dim:,} numbers need {least:,} bytes or more, the file has {size:,}: "
-            f"it is cut short{'' if binary else ' or is not text (give binary=True)'}. Copy it again."
+            f"it is cut short{'' if binary else ', or it is binary, and its name does not end in .bin'}. Copy it again."
         )
     table = _Table(path, found, wanted, dim, as_piece)
     with opened(path) as file:
@@ -408,6 +423,13 @@ def _read_text(file: IO[bytes], path: Path, table: _Table, words: int, whole: bo
             f"{path}, line {done + 1}: the file ends after {done:,} words, line 1 promises {words:,}: it is cut "
             f"short. Copy it again, or read what is there with limit={done}."
         )
+
+
+def _check_row(path: Path, lines: Sequence[bytes], dim: int) -> None:
+    """Raises ModelError where the first of some lines is whole and has another number of numbers than `dim`."""
+    found = len(_BLANK.split(lines[0].strip(b" \t\r"))) - 1 if len(lines) > 1 else 0
+    if 0 < found < dim and parse_line(lines[0], found) is not None:
+        raise ModelError(f"{path}: line 1 says {dim} numbers, line 2 has {found}. Correct its first line.")
 
 
 def _check_dim(path: Path, words: Sequence[bytes], dim: int, before: int) -> None:

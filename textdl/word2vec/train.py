@@ -104,7 +104,7 @@ def fit(
     if start is not None:
         found = extending.report(start, model.vectors, seen, model.vocab)
         run.figures["extension"] = found
-        for sentence in extending.sentences(found):
+        for sentence in extending.sentences(found, turned=config.loss == "hs" and not start.same_words):
             run.note(sentence)
     return model
 

@@ -19,6 +19,7 @@ the rounding of the numbers themselves. Vectors shorter than 1e-30 or longer tha
 
 from __future__ import annotations
 
+import numbers
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,12 @@ _LEAST_BLOCK, _MOST_BLOCK = 1 << 10, 1 << 18  # words
 _QUERIES = 1 << 8  # at a time
 _ROWS = 1 << 12  # computed again in float64 at a time
 _EPSILON = 0.001  # of 3CosMul
+
+
+def _whole(name: str, value: Any) -> int:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise UsageError(f"{name} is {value!r}; expected a whole number")
+    return int(value)
 
 
 def cores() -> int:
@@ -175,6 +182,7 @@ class Vectors:
         Raises:
             UsageError: `among` is below 1, `min_count` is asked for where no counts are known, or no word is left.
         """
+        among, min_count = None if among is None else _whole("among", among), _whole("min_count", min_count)
         if among is None and min_count <= 0:
             return None
         if among is not None and among < 1:
@@ -217,6 +225,7 @@ class Vectors:
         self, scores: _Cosine, k: int, excludes: Sequence[Sequence[int]], among: NDArray[np.bool_] | None
     ) -> list[Answer]:
         """The k words of the greatest score for each query."""
+        k = _whole("k", k)
         if k < 1:
             raise UsageError(f"k is {k}; ask for at least 1 word")
         if len(excludes) != len(scores.units):

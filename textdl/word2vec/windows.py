@@ -57,7 +57,15 @@ def windows(
 
     A token is kept with probability keep[id]. The window of a target is 1 to `window` kept tokens to
     either side (dynamic), or always `window`; it ends where its line ends.
+
+    A stretch without a kept token is left at once. Each gap between kept tokens is then looked through for at most
+    `window` other stretches from either side: the time is linear in the length of a line, whatever is kept of it.
     """  # fmt: skip
+    position = start
+    while position < stop and not unit(draw(key, position, draws, KEEP)) < keep[ids[position]]:
+        position += 1
+    if position == stop:
+        return 0, 0
     line = int(np.searchsorted(offsets, start, side="right")) - 1
     position, found = start, 0
     while position > offsets[line] and found < window:

@@ -1,0 +1,85 @@
+import json
+
+import pytest
+
+from textdl.cli import main
+
+PAIRS = [("one", "eins"), ("two", "zwei"), ("three", "drei"), ("one two", "eins zwei"), ("two three", "zwei drei")] * 12
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    path = tmp_path_factory.mktemp("pairs")
+    (path / "pairs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in PAIRS), "utf-8")
+    (path / "in.txt").write_text("one\ntwo three\n", "utf-8")
+    (path / "ref.txt").write_text("eins\nzwei drei\n", "utf-8")
+    (path / "other.txt").write_text("eins\nzwei\n", "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(files):
+    code = main(
+        ["train", "seq2seq", "--pairs", str(files / "pairs.tsv"), "-o", str(files / "m"), "--tokenizer", "word", "--quiet",
+         "--valid", str(files / "pairs.tsv"), "--size", "16", "--layers", "1", "--heads", "2", "--inner-size", "32", "--epochs",
+         "60", "--learning-rate", "0.01", "--ema", "0", "--batch-positions", "100", "--dropout", "0"]
+    )  # fmt: skip
+    assert code == 0
+    return files / "m"
+
+
+def test_sentences_and_files(model, files, capsys):
+    assert main(["translate", str(model), "one two", "--quiet"]) == 0
+    assert capsys.readouterr().out == "eins zwei\n"
+    arguments = [
+        "--input",
+        str(files / "in.txt"),
+        "--reference",
+        str(files / "ref.txt"),
+        "--versus",
+        str(files / "other.txt"),
+    ]
+    assert main(["translate", str(model), *arguments, "--lowercase", "-o", str(files / "out.txt")]) == 0
+    said = capsys.readouterr().err
+    assert "BLEU" in said
+    assert "case:lc" in said
+    assert "chrF2" in said
+    assert "95 %" in said
+    assert (files / "out.txt").read_text("utf-8") == "eins\nzwei drei\n"
+
+
+def test_n_best_json_and_attention(model, files, capsys):
+    assert main(["translate", str(model), "one", "--n-best", "2", "--quiet"]) == 0
+    assert capsys.readouterr().out.startswith("line\tscore\ttranslation\n1\t")
+    picture = files / "look.svg"
+    assert main(["translate", str(model), "one", "--json", "-", "--attention", str(picture), "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out)["translations"] == [["eins"]]
+    assert picture.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "either sentences"),
+        (["one", "--versus", "x"], "--reference"),
+        (["one", "--reference", "FILE"], "line i must belong"),
+    ],
+)
+def test_misuse(model, files, capsys, arguments, words):
+    arguments = [str(files / "ref.txt") if a == "FILE" else a for a in arguments]
+    assert main(["translate", str(model), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give the pairs"),
+        (["--source", "a"], "--source and --target"),
+        (["--pairs", "toy:copy", "--source", "a", "--target", "b"], "not both"),
+        (["--pairs", "toy:copy", "--columns", "x"], "two numbers"),
+    ],
+)
+def test_pairs_that_are_not_there(tmp_path, capsys, arguments, words):
+    assert main(["train", "seq2seq", "-o", str(tmp_path / "m"), *arguments]) == 2
+    assert words in capsys.readouterr().err

@@ -1,0 +1,63 @@
+"""Any object with the three methods, and ARPA files as they are."""
+
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contracts.dummy import Bigram
+
+import textdl
+from textdl.errors import UsageError
+from textdl.evaluating import adopt
+
+DATA = Path(__file__).parents[1] / "data" / "kenlm-tiny"
+
+
+class Three:
+    """No more than the three methods."""
+
+    def __init__(self, inner):
+        self._inner = inner
+
+    def score(self, lines, contexts=None, *, policy=None):
+        return self._inner.score(lines, contexts, policy=policy)
+
+    def start(self, contexts=None, prefixes=None):
+        return self._inner.start(contexts, prefixes)
+
+    def step(self, state, last):
+        return self._inner.step(state, last)
+
+
+def test_an_object_with_three_methods():
+    table = np.full((5, 5), 0.25)
+    table[:, 1] = 0
+    subject = adopt(Three(Bigram(table)), "char", ["a", "b"], name="mine")
+    evaluation = textdl.evaluate(subject, ["ab", "b", "ax"], top=[1, 4])
+    result = evaluation[0]
+    assert result.model == "mine"
+    assert result.closed == pytest.approx(8 * math.log(4), rel=1e-6)  # 5 characters, 3 line ends, each 1/4
+    assert result.open > result.closed
+    # a, b and </s> are equally likely guesses, <unk> is none; 7 of 8 tokens can be right
+    assert evaluation.accuracy[0].shares == pytest.approx({1: 7 / 8 / 3, 4: 7 / 8})
+    assert adopt(Bigram(table), "char", ["a", "b"]).name == "Bigram"
+
+
+def test_what_it_lacks_is_said():
+    with pytest.raises(UsageError, match="object has no score and no start and no step"):
+        adopt(object(), "char", ["a"])
+    with pytest.raises(UsageError, match="a model of 5 tokens and 3 pieces"):
+        adopt(Bigram.random(5), "char", ["a", "b", "c"])
+
+
+def test_an_arpa_file_gives_the_figures_of_query():
+    lines = (DATA / "tiny.test.txt").read_text("utf-8").splitlines()
+    printed = (DATA / "tiny.o3.query-summary.txt").read_text("utf-8")
+    result = textdl.evaluate(DATA / "tiny.o3.arpa", lines)[0]
+    including, excluding = (float(x) for x in re.findall(r"OOVs:\t(\d+\.\d+)", printed))
+    assert result.model == "tiny.o3.arpa"
+    assert result.ppl_token == pytest.approx(including, rel=1e-5)
+    assert result.excl_ppl_token == pytest.approx(excluding, rel=1e-5)
+    assert result.tokens == int(re.search(r"^Tokens:\t(\d+)$", printed, re.MULTILINE)[1])

@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pytest
+
+import textdl
+from textdl.errors import TextdlError, UsageError
+from textdl.protocols import Run
+from textdl.translation import cut, draw_attention, translate
+
+DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+HAN = "零一二三四五六七八九"
+SMALL = {
+    "size": 32, "layers": 1, "heads": 2, "inner_size": 64, "batch_positions": 400, "dropout": 0.0, "learning_rate": 5e-3,
+    "source_tokenizer": "word", "tokenizer": "char",
+}  # fmt: skip
+
+
+def numbers(count=300, seed=1):
+    """English digits and the same in Chinese."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.integers(0, 10, rng.integers(1, 5)) for _ in range(count)]
+    return [" ".join(DIGITS[i] for i in row) for row in rows], ["".join(HAN[i] for i in row) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    run = Run()
+    path = tmp_path_factory.mktemp("models") / "numbers"
+    textdl.train_seq2seq(*numbers(), output=path, run=run, epochs=50, ema=0.0, **SMALL)
+    return textdl.load(path)
+
+
+def test_it_translates_what_it_never_saw(model):
+    lines = ["one two three", "nine", "", "seven seven", "four eight one zero"]
+    texts = [t.text for t in translate(model, lines)]
+    assert texts[2] == ""
+    assert (
+        sum(
+            text == "".join(HAN[DIGITS.index(w)] for w in line.split()) for line, text in zip(lines, texts, strict=True)
+        )
+        >= 4
+    )
+
+
+def test_order_beam_and_exactness(model):
+    lines, _ = numbers(40, seed=3)
+    together = [t.text for t in translate(model, lines, quick=False)]
+    assert together == [next(translate(model, [line], quick=False)).text for line in lines]
+    best = list(translate(model, lines[:3], n_best=3))
+    assert all(len(t.texts) == 3 and t.scores == sorted(t.scores, reverse=True) for t in best)
+
+
+def test_a_forced_beginning(model):
+    assert next(translate(model, ["one two"], prefix="九")).text.startswith("九")
+
+
+def test_it_is_saved_whole(model):
+    assert model.family == "seq2seq"
+    assert model.source.tokenizer.spec == "word"
+    assert model.card["source"]["joint"] is False
+    assert model.curve[0]["samples"][0].keys() == {"source", "output", "reference"}
+    assert json.dumps(model.card)
+    assert "sequence-to-sequence" in repr(model)
+
+
+def test_unknown_scripts_and_long_lines_are_told(model):
+    run = Run()
+    found = list(translate(model, ["привет мир", "one two", " ".join(["one"] * 5000)], run=run, beam=1, max_tokens=4))
+    assert len(found) == 3
+    assert any("letters that the model never saw" in note and "line 1" in note for note in run.notes)
+    assert any("5,000 tokens" in note for note in run.notes)
+
+
+def test_copying_is_told():
+    rng = np.random.default_rng(1)
+    lines = ["".join(rng.choice(list("abcd"), rng.integers(1, 5))) for _ in range(300)]
+    run = Run()
+    settings = SMALL | {"source_tokenizer": None}
+    copier = textdl.train_seq2seq(lines, lines, run=run, epochs=40, ema=0.0, **settings)
+    assert any("will copy" in note for note in run.notes)
+    run = Run()
+    list(translate(copier, ["abc", "bad", "cab", "dab", "ad"], run=run))
+    assert any("the model copies" in note for note in run.notes)
+
+
+def test_sanity_passes_where_there_is_something_to_learn():
+    run = Run()
+    textdl.train_seq2seq(*numbers(120), run=run, epochs=1, sanity=True, **SMALL)
+    assert any(note.startswith("sanity") for note in run.notes)
+    assert run.figures["sanity"]["loss"] < 0.3
+
+
+def test_sanity_says_why_it_fails():
+    source, target = numbers(200)
+    with pytest.raises(TextdlError, match=r"--sanity: 100 pairs .*learning-rate"):
+        textdl.train_seq2seq(source, target, epochs=1, sanity=True, **(SMALL | {"learning_rate": 1e-7}))
+    with pytest.raises(TextdlError, match="different targets"):
+        textdl.train_seq2seq(["one two"] * 60 + source[:140], target, epochs=1, sanity=True, **SMALL)
+
+
+def test_training_goes_on_where_it_stopped(tmp_path):
+    class Stopped(Run):
+        def record(self, **values):
+            super().record(**values)
+            if len(self.curve) == 2:
+                raise KeyboardInterrupt
+
+    settings = SMALL | {"epochs": 6, "dropout": 0.1}
+    whole = textdl.train_seq2seq(*numbers(), output=tmp_path / "whole", **settings)
+    run = Stopped()
+    textdl.train_seq2seq(*numbers(), output=tmp_path / "model", run=run, **settings)
+    assert run.interrupted
+    with pytest.raises(UsageError, match="--resume"):
+        textdl.train_seq2seq(*numbers(), output=tmp_path / "model", **settings)
+    resumed = textdl.train_seq2seq(*numbers(), output=tmp_path / "model", resume=True, **settings)
+    for a, b in zip(
+        whole.model.network.state_dict().values(), resumed.model.network.state_dict().values(), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_sentences_of_a_line_may_be_translated_apart():
+    assert cut(["One two. Three!", "", "four"]) == [["One two.", "Three!"], [""], ["four"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"beam": 0}, "--beam"),
+        ({"n_best": 6}, "--n-best"),
+        ({"length_penalty": -1.0}, "--length-penalty"),
+        ({"max_tokens": 0}, "--max-tokens"),
+    ],
+)
+def test_values_that_cannot_be_meant(model, given, words):
+    with pytest.raises(UsageError, match=words):
+        translate(model, ["one"], **given)
+
+
+def test_settings_that_an_architecture_lacks():
+    with pytest.raises(UsageError, match="no setting 'cell'"):
+        textdl.train_seq2seq(["a"], ["b"], cell="lstm")
+    with pytest.raises(UsageError, match="--arch cnn"):
+        textdl.train_seq2seq(["a"], ["b"], arch="cnn")
+    with pytest.raises(UsageError, match="train_seq2seq"):
+        textdl.train("seq2seq", ["a"])
+
+
+def test_attention_is_drawn_with_chinese_labels(model, tmp_path):
+    draw_attention(model, "one two", "一二", tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 1000
+    with pytest.raises(UsageError, match="pictures are"):
+        draw_attention(model, "one", "一", tmp_path / "a.txt")
+    with pytest.raises(UsageError, match="too large a picture"):
+        draw_attention(model, " ".join(["one"] * 200), "一", tmp_path / "b.png")
+
+
+def test_a_language_model_does_not_translate(tmp_path):
+    other = textdl.train("ngram", ["a b", "b a"] * 10, order=2, tokenizer="word")
+    with pytest.raises(UsageError, match="does not translate"):
+        translate(other, ["a"])

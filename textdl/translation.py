@@ -1,0 +1,447 @@
+"""Text meets encoder-decoders: training on pairs of lines, and translating.
+
+`train` and `translate` are what `textdl train seq2seq` and `textdl translate` call. A trained model is a `Model` like
+any other, whose `source` says how source lines are read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import textdl
+from textdl.bundle import Model, Source, load
+from textdl.checkpoint import Checkpoint
+from textdl.corpus import Pairs, open_pairs, split_sentences
+from textdl.corpus.statistics import is_han
+from textdl.encoded import Encoded
+from textdl.errors import TextdlError, UsageError
+from textdl.evaluation.text import checked_lines
+from textdl.generation.beam import Hypothesis, beam_search
+from textdl.pair_preparation import MAX_TOKENS, PreparedPairs, prepare_pairs
+from textdl.protocols import LanguageModel, Run, Tokenizer
+from textdl.storage import check_output, is_model
+from textdl.vocabulary import SPECIALS
+
+_SANITY_PAIRS = 100
+_SANITY_STEPS = 600
+"""Steps in which so few pairs must be learnt by heart."""
+_TOGETHER = 2048
+"""Lines that are sorted by length together; their translations are given in order."""
+_ROWS = 320
+"""Hypotheses open at a time."""
+_UNSEEN = 0.3
+"""Share of a line's letters that training never saw, from which a word is said."""
+
+
+def train(
+    pairs: Any,
+    target: Any = None,
+    *,
+    arch: str = "transformer",
+    tokenizer: str | Tokenizer = "auto",
+    source_tokenizer: str | Tokenizer | None = None,
+    joint: bool | None = None,
+    vocab_size: int | None = None,
+    min_count: int = 2,
+    max_length: int = MAX_TOKENS,
+    output: str | os.PathLike[str] | None = None,
+    valid: Any = None,
+    subword_regularization: float | None = None,
+    sanity: bool = False,
+    resume: bool | None = None,
+    processes: int = 0,
+    seed: int | None = None,
+    budget: float | None = None,
+    run: Run | None = None,
+    **config: Any,
+) -> Model:
+    """Train a sequence-to-sequence model on pairs of raw lines.
+
+    Args:
+        pairs: Pairs, what `open_pairs` takes as one text, or the source lines where there is a target.
+        target: the target lines.
+        arch: `transformer` or `rnn`.
+        tokenizer: of both sides, or of the target where there is a source_tokenizer; `auto` and `bpe` learn pieces by
+            byte-pair encoding, `unigram` by a unigram model.
+        joint: one vocabulary for both sides; None: where both are written alike.
+        vocab_size: pieces to learn; None: by the length of the text.
+        min_count: types with fewer tokens become <unk>, where the tokenizer has no inventory.
+        max_length: tokens of a side, above which a pair is left out.
+        output: a directory to save to; refused before any work if it holds something else.
+        valid: held-out Pairs, or what open_pairs takes as one text; None: some of the pairs.
+        sanity: first learn 100 pairs by heart, and stop with the reason where that fails.
+        resume, processes, seed, budget, run, subword_regularization: as in `textdl.train`.
+        config: the settings of the architecture, e.g. layers=4; None means the default.
+
+    Raises:
+        UsageError, CorpusError: with what was found and what to do.
+        TextdlError: a sanity check that fails.
+    """
+    from textdl.seq2seq.architectures import module
+    from textdl.seq2seq.batching import PairData
+
+    run, began = run or Run(), time.monotonic()
+    run.rank, run.ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    run.seed = run.seed if seed is None else seed
+    chosen = module(arch)
+    given = {name: value for name, value in config.items() if value is not None}
+    known = {field.name for field in fields(chosen.Config)}
+    if unknown := sorted(set(given) - known):
+        raise UsageError(f"--arch {arch} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    settings = chosen.Config(**given)
+    if budget is not None:
+        run.deadline = began + budget - min(2.0 + 0.02 * budget, 0.2 * budget)
+    if resume and output is None:
+        raise UsageError("--resume goes on from the checkpoint beside the output: give the directory, with -o")
+    if output is not None:
+        check_output(Path(output))
+        run.checkpoint = Checkpoint(Path(output), resume)
+        # Shares may come as 0.1 or 1/10: what a person typed is compared, as text.
+        options = {f"--{name.replace('_', '-')}": value for name, value in asdict(settings).items()}
+        run.checkpoint.check(
+            {"family": "seq2seq", "--arch": arch, **options, "--seed": run.seed,
+             "--subword-regularization": subword_regularization}
+        )  # fmt: skip
+    prepared = prepare_pairs(
+        _opened(pairs, target), valid=_opened(valid, None) if valid is not None else None, tokenizer=tokenizer,
+        source_tokenizer=source_tokenizer, joint=joint, vocab_size=vocab_size, min_count=min_count, max_tokens=max_length,
+        subword_regularization=subword_regularization, processes=processes, run=run,
+    )  # fmt: skip
+    if run.checkpoint is not None:
+        run.checkpoint.check(
+            {"the pairs": f"{prepared.pairs.name} ({(prepared.pairs.fingerprint or '')[:12]})", "the tokenizer": prepared.target.tokenizer.spec,
+             "the vocabulary": prepared.target.vocab.fingerprint, "the source vocabulary": prepared.source.vocab.fingerprint}
+        )  # fmt: skip
+    data = PairData(*prepared.data, prepared.joint)
+    run.figures["longest_source"] = int(np.diff(prepared.data[0].epoch(0).offsets).max())
+    if sanity:
+        _sanity(chosen.fit, settings, data, run)
+    fitted = chosen.fit(
+        data, settings, valid=PairData(*prepared.valid, prepared.joint), run=run, watch=_Watch(prepared, run)
+    )  # fmt: skip
+    model = _bundled(fitted, prepared, settings, arch, run)
+    if output is not None and run.rank == 0:
+        directory = Path(output)
+        if (run.interrupted or run.failed) and is_model(directory):
+            directory = directory.with_name(f"{directory.name}.interrupted")
+        with run.timing("saving"):
+            model.save(directory)
+        if run.checkpoint is not None and not run.interrupted:
+            run.checkpoint.remove()
+    return model
+
+
+def _opened(pairs: Any, target: Any) -> Pairs:
+    return pairs if isinstance(pairs, Pairs) else open_pairs(pairs, target)
+
+
+def _bundled(fitted: Any, prepared: PreparedPairs, settings: Any, arch: str, run: Run) -> Model:
+    def side(of: Source) -> dict[str, Any]:
+        made, known = of.tokenizer, of.vocab
+        return {
+            "tokenizer": {"spec": made.spec, "fingerprint": made.fingerprint, "lossless": made.lossless},
+            "vocabulary": {"size": len(known), "fingerprint": known.fingerprint},
+        }
+
+    import platform
+
+    card = {
+        "family": "seq2seq",
+        "textdl": textdl.__version__,
+        "arch": arch,
+        "config": asdict(settings),
+        "seed": run.seed,
+        "min_count": prepared.min_count,
+        "keep_punctuation": False,
+        **side(prepared.target),
+        "source": {"joint": prepared.joint, **side(prepared.source)},
+        "corpus": {
+            "name": prepared.pairs.name,
+            "fingerprint": prepared.pairs.fingerprint,
+            "unit": "line",
+        },
+        "ledger": None,
+        "pairs": prepared.ledger.to_dict() | {"too_long": prepared.too_long},
+        "train_seconds": round(run.seconds.get("training", 0.0), 3),
+        "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
+        "figures": run.figures,
+        "notes": run.notes,
+        "interrupted": run.interrupted,
+        "failed": run.failed,
+        "describe": fitted.describe(),
+        "versions": {"python": platform.python_version(), "numpy": np.__version__},
+    }
+    return Model(
+        "seq2seq", fitted, prepared.target.tokenizer, prepared.target.vocab, card, prepared.speller, prepared.lines,
+        run.curve, source=prepared.source,
+    )  # fmt: skip
+
+
+class _Watch:
+    """What the model makes of the same few pairs after each validation."""
+
+    def __init__(self, prepared: PreparedPairs, run: Run):
+        self._prepared, self._run = prepared, run
+        self._sources = prepared.source.encode(source for source, _ in prepared.shown)
+
+    def __call__(self, fitted: LanguageModel) -> dict[str, Any]:
+        samples = []
+        longest = 2 * int(np.diff(self._sources.offsets).max(initial=0)) + 10
+        found = beam_search(fitted, width=1, max_tokens=longest, patience=1.0, contexts=self._sources)
+        for (source, reference), (best,) in zip(self._prepared.shown, found, strict=True):
+            output = _text(self._prepared.target, best)
+            samples.append({"source": source, "output": output, "reference": reference})
+            self._run.show(f"   {source[:100]}\n   = {output[:100]}\n   ~ {reference[:100]}")
+        return {"samples": samples}
+
+
+def _text(side: Source, hypothesis: Hypothesis) -> str:
+    return side.tokenizer.decode([side.vocab.piece(i) for i in hypothesis.ids])
+
+
+# -- sanity ----------------------------------------------------------------------------------------
+
+
+def _sanity(fit: Callable[..., Any], settings: Any, data: Any, run: Run) -> None:
+    """Learn a few pairs by heart. A network that cannot do that has nothing to hope for from more of them.
+
+    Raises:
+        TextdlError: with the likely reason.
+    """
+    from textdl.seq2seq.batching import PairData
+
+    source, target = data.epoch(0)
+    lengths = np.diff(source.offsets) + np.diff(target.offsets)
+    rows = np.argsort(lengths, kind="stable")[len(lengths) // 4 :][:_SANITY_PAIRS]  # short ones, but not the shortest
+    few = PairData(source.select(rows), target.select(rows), data.joint)
+    tokens = few.target.epoch(0).tokens + len(rows)
+    positions = tokens + few.source.epoch(0).tokens + len(rows)
+    config = replace(
+        settings, dropout=0.0, label_smoothing=0.0, ema=0.0, unk_rate=0.0, batch_positions=max(256, positions // 2),
+        epochs=_SANITY_STEPS / 2.5, patience=1000,
+    )  # fmt: skip
+    trial = Run(seed=run.seed)
+    with run.timing("sanity"):
+        model = fit(few, config, valid=few, run=trial)
+        found = beam_search(
+            model, width=1, max_tokens=int(np.diff(few.target.epoch(0).offsets).max()) + 5, contexts=few.source.epoch(0)
+        )
+    right = sum(best.ids == few.target.epoch(0).line(i).tolist() for i, (best,) in enumerate(found))
+    loss = trial.figures["valid_loss"]
+    least = _ambiguity(few.source.epoch(0), few.target.epoch(0))
+    told = f"{right} of {len(rows)} pairs by heart, {loss:.3f} nats a token"
+    run.figures["sanity"] = {"pairs": len(rows), "right": right, "loss": loss}
+    if loss < 0.1 + least / tokens or right >= 0.9 * len(rows):
+        run.note(f"sanity: the network learnt {told}, so it can learn, and sources reach the decoder.")
+        return
+    if least > 0.02 * tokens:
+        reason = "the same sources have different targets, so no network can: look for lines out of step or cut off"
+    elif loss > 2.0:
+        reason = f"the loss hardly fell: lower --learning-rate (it was {trial.figures['config']['learning_rate']:.1g})"
+    else:
+        reason = "it is too small for them, or without attention: raise --size or --layers"
+    raise TextdlError(f"--sanity: {_SANITY_PAIRS} pairs should be learnt by heart, and were not ({told}): {reason}.")
+
+
+def _ambiguity(source: Encoded, target: Encoded) -> float:
+    """Nats that are left where one source has several targets, each equally likely."""
+    targets: dict[bytes, list[bytes]] = {}
+    for i in range(len(source)):
+        targets.setdefault(source.line(i).tobytes(), []).append(target.line(i).tobytes())
+    return sum(
+        -math.log(several.count(one) / len(several)) for several in targets.values() for one in several
+    )  # fmt: skip
+
+
+# -- translating -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What a model makes of one line."""
+
+    source: str
+    texts: list[str]
+    """n-best, best first."""
+    scores: list[float]
+    """Of each: log-probability over the length penalty, nats."""
+    finished: bool
+    """Whether the best came to its end within the most tokens."""
+
+    @property
+    def text(self) -> str:
+        return self.texts[0]
+
+
+def translate(
+    model: Model | str | os.PathLike[str],
+    lines: Iterable[str],
+    *,
+    beam: int = 5,
+    length_penalty: float = 1.0,
+    n_best: int = 1,
+    max_tokens: int | None = None,
+    prefix: str = "",
+    quick: bool = True,
+    run: Run | None = None,
+) -> Iterator[Translation]:
+    """Translations in the order of the lines, as they come.
+
+    Args:
+        lines: raw source lines; blank ones are translated to blank lines.
+        beam: hypotheses kept open for a line; 1: greedy.
+        length_penalty: alpha, 0 or more; above 0 favours longer translations.
+        max_tokens: at most, for each line; None: twice the tokens of the source and 10.
+        prefix: text that every translation begins with.
+        quick: multiply in bfloat16 where the hardware has it.
+        run: receives progress, and notes on lines that are unlike what the model was trained on.
+
+    Raises:
+        UsageError: not a sequence-to-sequence model, or an impossible value.
+    """
+    loaded = model if isinstance(model, Model) else load(model)
+    if loaded.source is None:
+        raise UsageError(
+            f"{loaded.name} does not translate; train one with `textdl train seq2seq --source F --target F`"
+        )
+    for name, value, least in (("beam", beam, 1), ("n-best", n_best, 1), ("max-tokens", max_tokens, 1)):
+        if value is not None and value < least:
+            raise UsageError(f"--{name} {value}: expected {least} or more")
+    if n_best > beam:
+        raise UsageError(f"--n-best {n_best} of a beam of {beam}: the --beam must be as wide")
+    if not 0 <= length_penalty < math.inf:
+        raise UsageError(f"--length-penalty {length_penalty}: expected 0 or more")
+    return _Translator(loaded, beam, length_penalty, n_best, max_tokens, prefix, quick, run or Run()).lines(lines)
+
+
+class _Translator:
+    def __init__(
+        self, model: Model, beam: int, length_penalty: float, n_best: int, max_tokens: int | None, prefix: str, quick: bool,
+        run: Run,
+    ) -> None:  # fmt: skip
+        assert model.source is not None
+        self._model, self._source = model, model.source
+        self._target = Source(model.tokenizer, model.vocab)
+        self._beam, self._penalty, self._n_best = beam, length_penalty, n_best
+        self._max_tokens, self._run = max_tokens, run
+        self._fitted: LanguageModel = model.model.quick() if quick else model.model
+        self._prefix = self._target.encode([prefix]).line(0) if prefix else None
+        self._letters = {c for i, piece in enumerate(self._source.vocab.pieces) for c in piece.lower()
+                         if self._source.vocab.counts[i + len(SPECIALS)] > 0}  # fmt: skip
+        self._longest = model.card.get("figures", {}).get("longest_source")
+
+    def lines(self, lines: Iterable[str]) -> Iterator[Translation]:
+        read = checked_lines(lines)
+        done = copied = 0
+        strange: list[int] = []
+        while block := list(islice(read, _TOGETHER)):
+            strange += [done + i for i, line in enumerate(block, 1) if self._unseen(line) > _UNSEEN]
+            for translation in self._block(block):
+                done += 1
+                copied += translation.text == translation.source and not translation.source.isspace()
+                yield translation
+        if strange:
+            places = ", ".join(f"{i:,}" for i in strange[:3]) + (", ..." if len(strange) > 3 else "")
+            self._run.note(
+                f"{len(strange):,} of {done:,} lines are mostly in letters that the model never saw in training (line "
+                f"{places}): another script or language? What it says of them means nothing."
+            )
+        if copied > max(2, 0.5 * done):
+            self._run.note(
+                f"{copied:,} of {done:,} translations are the source again: the model copies. Is the input in the source "
+                "language, and was it trained on pairs in two languages, long enough?"
+            )
+
+    def _unseen(self, line: str) -> float:
+        letters = [c for c in line[:2000].lower() if c.isalpha()]
+        return sum(c not in self._letters for c in letters) / len(letters) if letters else 0.0
+
+    def _block(self, lines: list[str]) -> Iterator[Translation]:
+        """Sorted by length, so that lines side by side end together."""
+        sources = self._source.encode(lines)
+        lengths = np.diff(sources.offsets)
+        found: dict[int, Translation] = {}
+        following = 0
+        blank = np.array([not line.strip() for line in lines])
+        for row in np.flatnonzero(blank).tolist():
+            found[row] = Translation(lines[row], [""] * self._n_best, [0.0] * self._n_best, True)
+        order = np.flatnonzero(~blank)
+        order = order[np.argsort(-lengths[order], kind="stable")]
+        number = max(1, _ROWS // self._beam)
+        self._note_long(lengths, lines)
+        ready = 0
+        for first in range(0, len(order), number):
+            rows = order[first : first + number]
+            found |= dict(zip(rows.tolist(), self._translated(lines, sources, rows), strict=True))
+            ready += len(rows)
+            self._run.progress("translating", ready, len(order), "lines")
+        while following < len(lines):
+            yield found.pop(following)
+            following += 1
+
+    def _note_long(self, lengths: Any, lines: list[str]) -> None:
+        if self._longest is not None:
+            long = np.flatnonzero(lengths > 2 * self._longest)
+            for row in long[:3].tolist():
+                self._run.note(
+                    f"a line of {lengths[row]:,} tokens ({lines[row][:40]!r}...): the longest in training had "
+                    f"{self._longest:,}, so little can be hoped for. Cut it into sentences first (--split-sentences)."
+                )
+
+    def _translated(self, lines: list[str], sources: Encoded, rows: Any) -> Iterator[Translation]:
+        lengths = np.diff(sources.offsets)[rows]
+        limits = 2 * lengths + 10 if self._max_tokens is None else np.full(len(rows), self._max_tokens)
+        prefixes = None
+        if self._prefix is not None:
+            prefixes = Encoded.from_lines([self._prefix] * len(rows), len(self._target.vocab))
+        found = beam_search(
+            self._fitted, width=self._beam, max_tokens=limits, length_penalty=self._penalty, n_best=self._n_best,
+            patience=1.0, contexts=sources.select(rows), prefixes=prefixes,
+        )  # fmt: skip
+        begun = [] if self._prefix is None else self._prefix.tolist()
+        for row, hypotheses in zip(rows.tolist(), found, strict=True):
+            texts = [_text(self._target, replace(h, ids=[*begun, *h.ids])) for h in hypotheses]
+            yield Translation(lines[row], texts, [h.score for h in hypotheses], hypotheses[0].finished)
+
+
+def cut(lines: Iterable[str]) -> list[list[str]]:
+    """Each line in its sentences; at least one part a line."""
+    return [list(split_sentences(line)) or [line] for line in lines]
+
+
+def joined(parts: list[Translation]) -> Translation:
+    """The translations of the sentences of a line as one."""
+    if len(parts) == 1:
+        return parts[0]
+    space = "" if parts[0].text and is_han(parts[0].text[-1]) else " "
+    texts = [space.join(texts) for texts in zip(*(part.texts for part in parts), strict=True)]
+    scores = [sum(scores) for scores in zip(*(part.scores for part in parts), strict=True)]
+    return Translation("".join(part.source for part in parts), texts, scores, all(part.finished for part in parts))
+
+
+def draw_attention(model: Model | str | os.PathLike[str], source: str, translation: str, path: Path) -> None:
+    """Write the picture of how much of each source token each target token was made from.
+
+    Raises:
+        UsageError: a network without attention, another suffix than .png, .svg or .pdf, or no matplotlib.
+    """
+    from textdl.evaluation.attention_map import draw_weights
+
+    loaded = model if isinstance(model, Model) else load(model)
+    if loaded.source is None:
+        raise UsageError(f"{loaded.name} does not translate, so there is no source that it looks at")
+    target = Source(loaded.tokenizer, loaded.vocab)
+    of_source, of_target = loaded.source.tokenizer.encode(source), loaded.tokenizer.encode(translation)
+    weights = loaded.model.look(loaded.source.encode([source]).line(0), target.encode([translation]).line(0))
+    if weights is None:
+        raise UsageError(f"{loaded.name} was trained with --attention none: it looks at nothing")
+    draw_weights(path, [*of_source, "</s>"], [*of_target, "</s>"], weights)
