@@ -230,7 +230,7 @@ def test_words_are_added_and_subtracted(trained: dict[tuple[str, str], Model]) -
         model.odd_one_out("北京", "上海")
     with pytest.raises(UsageError, match="expected a word"):
         model.similarity("北京", 3)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="^北京 - 北京: these vectors"):
+    with pytest.raises(UsageError, match=r"^北京 - 北京: these vectors"):
         raise model.similar_lines(["北京 - 北京"])[0]  # type: ignore[misc]
     with pytest.raises(UsageError, match="found among different words, got '北京' 3 times"):
         model.odd_one_out("北京", "北京", "北京")

@@ -52,9 +52,8 @@ class Ours:
     """A step as textdl's loop takes it."""
 
     def __init__(self, data: PairData):
-        config = Config(**SIZES)
-        self.network = config.build(data, SIZES, torch.Generator().manual_seed(1))
-        self.network.initialise(torch.Generator().manual_seed(1))  # type: ignore[call-arg]
+        self.network = Config().build(data, SIZES, torch.Generator().manual_seed(1))
+        self.network.initialise(torch.Generator().manual_seed(1))
         self.network.dropout.rate = DROPOUT
         self.optimisers = OPTIMISERS["adamw"].build(self.network, 0.01)
 

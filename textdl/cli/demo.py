@@ -34,6 +34,9 @@ LSTM_SECONDS = 160.0
 
 def demo(
     lang: Annotated[str, typer.Option("--lang", help="en or zh.")] = "en",
+    task: Annotated[
+        str, typer.Option("--task", help="language: vectors and language models; translate: from Chinese.")
+    ] = "language",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where to; demo-LANG if left out.")
     ] = None,
@@ -47,6 +50,12 @@ def demo(
     from textdl.errors import UsageError
     from textdl.evaluation.report import report_card
 
+    if task == "translate":
+        from textdl.cli.demo_translate import demo_translate
+
+        return demo_translate(output or Path("demo-translate"), seed=seed, quiet=quiet)
+    if task != "language":
+        raise UsageError(f"--task must be language or translate, got {task!r}")
     if lang not in SCENES:
         raise UsageError(f"--lang must be one of {', '.join(SCENES)}, got {lang!r}")
     scene, began = SCENES[lang], time.monotonic()
