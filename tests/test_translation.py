@@ -84,6 +84,7 @@ def test_copying_is_told():
     assert any("the model copies" in note for note in run.notes)
 
 
+@pytest.mark.slow
 def test_sanity_passes_where_there_is_something_to_learn():
     run = Run()
     textdl.train_seq2seq(*numbers(120), run=run, epochs=1, sanity=True, **SMALL)
@@ -91,6 +92,7 @@ def test_sanity_passes_where_there_is_something_to_learn():
     assert run.figures["sanity"]["loss"] < 0.3
 
 
+@pytest.mark.slow
 def test_sanity_says_why_it_fails():
     source, target = numbers(200)
     with pytest.raises(TextdlError, match=r"--sanity: 100 pairs .*learning-rate"):

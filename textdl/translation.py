@@ -32,7 +32,7 @@ from textdl.storage import check_output, is_model
 from textdl.vocabulary import SPECIALS
 
 _SANITY_PAIRS = 100
-_SANITY_STEPS = 600
+_SANITY_STEPS = 400
 """Steps in which so few pairs must be learnt by heart."""
 _TOGETHER = 2048
 """Lines that are sorted by length together; their translations are given in order."""
@@ -105,7 +105,7 @@ def train(
     if output is not None:
         check_output(Path(output))
         run.checkpoint = Checkpoint(Path(output), resume)
-        # Shares may come as 0.1 or 1/10: what a person typed is compared, as text.
+
         options = {f"--{name.replace('_', '-')}": value for name, value in asdict(settings).items()}
         run.checkpoint.check(
             {"family": "seq2seq", "--arch": arch, **options, "--seed": run.seed,

@@ -40,7 +40,9 @@ def one(text: Path, models: list[Path]) -> None:
     card = textdl.evaluate(models, str(text), words="whitespace")
     seconds = time.perf_counter() - began
     tokens = sum(r.tokens for r in card.results)
-    print(f"{text.stat().st_size / 1e6:8.0f} {card[0].text.lines:12,} {tokens:14,} {(peak() or 0) / 1e6:8.0f} {seconds:8.1f}")
+    print(
+        f"{text.stat().st_size / 1e6:8.0f} {card[0].text.lines:12,} {tokens:14,} {(peak() or 0) / 1e6:8.0f} {seconds:8.1f}"
+    )
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ def watched(lines, *, policy=None):
     return evaluation[0], evaluation.details[0]
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(LINES, st.sampled_from([1, 2, 5, 1000]), st.booleans())
 def test_shares_add_up_to_the_text(lines, block, line_end):
     with pytest.MonkeyPatch.context() as patch:
@@ -56,7 +56,7 @@ def test_shares_add_up_to_the_text(lines, block, line_end):
         assert [token.known for token in line.tokens] == [c != "x" for c in text] + [True] * line_end
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(LINES, st.sampled_from([1, 3, 1000]))
 def test_the_worst_lines(lines, block):
     with pytest.MonkeyPatch.context() as patch:

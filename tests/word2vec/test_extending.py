@@ -94,6 +94,9 @@ def test_a_new_tree_begins_anew_under_old_vectors(monkeypatch):
     np.testing.assert_array_equal(inputs[start.ids], model.vectors)
     assert any("another Huffman tree" in note for note in run.notes)
     assert not any("means hardly anything" in note for note in run.notes)  # all words were trained on
+
+
+def test_words_that_a_new_tree_turns_are_said_not_to_be_comparable_with_others():
     for loss, turned in (("hs", True), ("ns", False)):
         run = Run()
         word2vec.fit(text([3, 4, 5], 15), replace(SMALL, loss=loss), run=run, start=start_of(base(loss=loss)))

@@ -32,7 +32,8 @@ def translate(
     quiet: Quiet = False,
 ) -> int:  # fmt: skip
     """Translate sentences or the lines of a file, one a line. BLEU and chrF where there is a --reference."""
-    from textdl import load, translation
+    from textdl import translation
+    from textdl.bundle import load
     from textdl.corpus import open_corpus
     from textdl.errors import UsageError
 

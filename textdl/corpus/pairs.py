@@ -294,7 +294,7 @@ def _file_of(source: Any) -> Path | None:
     """The file that a name or path means: one that there is, or that of built-in pairs."""
     if isinstance(source, (str, Path)) and Path(source).is_file():
         return Path(source)
-    if source in BUILT_IN:
+    if isinstance(source, str) and source in BUILT_IN:
         return catalog_path().with_name(BUILT_IN[source])
     return None
 

@@ -37,7 +37,7 @@ _BLOCK = 1 << 18
 """Tokens at a time."""
 _LONG = 1 << 20
 """Characters of a line above which its pieces are taken as they come, and never all at once."""
-_IN_MEMORY = 1 << 25
+_IN_MEMORY = 1 << 23
 """Tokens; a longer text is encoded into a temporary directory."""
 _ABOVE_ONE = 1e-3
 """A log-probability above this is no rounding error."""
