@@ -11,8 +11,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
 from itertools import islice
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
