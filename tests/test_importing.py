@@ -108,7 +108,7 @@ def test_words_that_only_look_like_the_written_form_stand_for_themselves(tmp_pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"mmap lm http://kheafield.com/code format version 5\n\0", "a binary file of KenLM's.*Give the ARPA file"),
+        (b"mmap lm http://kheafield.com/code format version 5\n\0", "a binary file of KenLM's.*give the ARPA file"),
         (b"\x80\x04\x95abc", "a pickle, as gensim writes.*save_word2vec_format"),
         (b"\x10\0\0\0Darpa Trigram LM\0", "sphinx_lm_convert -i m -o model.arpa"),
         (b"Trie Language Model\0", "sphinx_lm_convert"),

@@ -50,7 +50,7 @@ def trained(texts: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple
 
 
 def test_every_family_is_tried_here() -> None:
-    assert set(SETTINGS) == set(FAMILIES)
+    assert {*SETTINGS, "seq2seq"} == set(FAMILIES)  # which trains on pairs, in test_translation.py
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -830,10 +830,10 @@ def test_lines_that_were_trained_on_are_counted_once(english: list[str], tmp_pat
     lines = sum(1 for line in english if line.strip())
     assert f"{lines:,} of the {lines + 9:,} lines of " in said[0]
     # a word that was too rare is new, and all its tokens are those of a new word
-    rare = textdl.train("word2vec", [*english, "a gnu", "the gnu"], **SETTINGS["word2vec"])
+    rare = textdl.train("word2vec", [*english, "a gnu"], **SETTINGS["word2vec"])
     assert "gnu" not in rare.vocab
-    found, _ = counts(["a gnu", "the gnu", *["the gnu eats"] * 9], rare)
-    assert found["gnu"] == 11
+    found, _ = counts(["a gnu", *["the gnu eats"] * 9], rare)
+    assert found["gnu"] == 10
 
 
 def test_training_on_takes_the_words_and_settings_of_its_model(english: list[str], tmp_path: Path) -> None:
