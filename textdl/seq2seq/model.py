@@ -233,7 +233,7 @@ class Seq2SeqModel:
     def describe(self) -> dict[str, Any]:
         """`size` is the number of parameters, shared ones counted once."""
         parameters = sum(p.numel() for p in self.network.parameters())
-        return {"size": parameters, "arch": self.network.arch, **self.network.hyperparameters()}
+        return {"arch": self.network.arch, **self.network.hyperparameters(), "size": parameters}
 
     def save(self, out: Writer) -> None:
         """network.json, from which the network is built again, and weights.safetensors."""
