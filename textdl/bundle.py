@@ -202,50 +202,85 @@ class Model:
         model: LanguageModel = self.model
         return model
 
-    def score(self, line: str) -> list[tuple[str, float]]:
+    def score(self, line: str, source: str | None = None) -> list[tuple[str, float]]:
         """Each piece of a line, then the line end, with its natural log-probability.
 
         An unknown piece has the closed probability of <unk> plus the cost of its spelling.
+        source: the line that it translates, for sequence-to-sequence models.
         """
-        return next(self.score_lines([line]))
+        return next(self.score_lines([line], None if source is None else [source]))
 
-    def score_lines(self, lines: Iterable[str]) -> Iterator[list[tuple[str, float]]]:
+    def score_lines(
+        self, lines: Iterable[str], source: Iterable[str] | None = None
+    ) -> Iterator[list[tuple[str, float]]]:
         """`score` for every line, with the context that `evaluate` gives: a stream model carries its state on."""
         scored: list[tuple[str, float]] = []
-        for token in self.score_tokens(lines):
+        for token in self.score_tokens(lines, source):
             scored.append((token.text, token.logp))
             if token.line_end:
                 yield scored
                 scored = []
 
-    def score_tokens(self, lines: Iterable[str]) -> Iterator[TokenScore]:
+    def score_tokens(self, lines: Iterable[str], source: Iterable[str] | None = None) -> Iterator[TokenScore]:
         """Every token of every line, as soon as it is scored; behind the tokens of a line, its end.
 
         Of a line no more is held than its text and 12 bytes for each token. Lines are scored some at a time,
         but all together, and read twice, where a model carries its state from line to line.
+
+        source: line i of it is what line i of `lines` translates; sequence-to-sequence models need it.
+
+        Raises:
+            UsageError: a source is missing or not wanted, or has another number of lines.
         """
         if self.language_model.policy.unit == "stream":
-            yield from self._score_block(lines if isinstance(lines, Corpus | Sequence) else list(lines))
+            self.encode_source(source)
+            yield from self._score_block(lines if isinstance(lines, Corpus | Sequence) else list(lines), None)
             return
+        sources = None if source is None else checked_lines(source)
         block: list[str] = []
-        size = 0
+        size = number = 0
         for line in checked_lines(lines):
             if block and size + len(line) > _TOGETHER:
-                yield from self._score_block(block)
+                yield from self._score_block(block, sources)
                 block, size = [], 0
             block.append(line)
             size += len(line)
-        yield from self._score_block(block)
+            number += 1
+        yield from self._score_block(block, sources)
+        if sources is not None and next(sources, None) is not None:
+            raise UsageError(
+                f"the text has {number:,} line{'s' if number != 1 else ''} and the source more: give one source line for each."
+            )
 
-    def _score_block(self, lines: Iterable[str]) -> Iterator[TokenScore]:
+    def encode_source(self, source: Iterable[str] | None) -> Encoded | None:
+        """Source lines as the `contexts` of the language model; None for a model of one text, which has none.
+
+        Raises:
+            UsageError: source lines are missing, or given to a model of one text.
+        """
+        if self.source is not None and source is not None:
+            return self.source.encode(source)
+        if source is not None:
+            raise UsageError(f"{self.name} is a {FAMILIES[self.family].title} and reads no source: leave it out.")
+        if self.source is not None:
+            raise UsageError(
+                f"{self.name} is a {FAMILIES[self.family].title}, which says nothing without a source: give the source "
+                "lines (--source FILE, source=)."
+            )
+        return None
+
+    def _score_block(self, lines: Iterable[str], sources: Iterator[str] | None) -> Iterator[TokenScore]:
         """The lines are gone through twice: for their ids, and for their pieces when they are scored."""
         ids = [self.vocab.encode(self._pieces(line)) for line in checked_lines(lines)]
         encoded = Encoded.from_lines(ids, len(self.vocab))
         del ids
+        contexts = self.encode_source(None if sources is None else islice(sources, len(encoded)))
+        if contexts is not None and len(contexts) < len(encoded):
+            raise UsageError("the source has fewer lines than the text: give one source line for each line.")
         speller = self.speller
         assert speller is not None  # a language model has one: `load` sees to it
         tokens = chain.from_iterable(chain(self._pieces(line), [None]) for line in lines)
-        for logp, length, backoff in self._explained(encoded):
+        for logp, length, backoff in self._explained(encoded, contexts):
             for start in range(0, len(logp), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
                 pieces = list(islice(tokens, len(logp[part])))
@@ -261,7 +296,9 @@ class Model:
     def _pieces(self, line: str) -> Iterable[str]:
         return self.tokenizer.encode(line) if len(line) <= _TOGETHER else self.tokenizer.iterate(line)
 
-    def _explained(self, lines: Encoded) -> Iterator[tuple[Floats, NDArray[np.int8] | None, Floats | None]]:
+    def _explained(
+        self, lines: Encoded, contexts: Encoded | None
+    ) -> Iterator[tuple[Floats, NDArray[np.int8] | None, Floats | None]]:
         """Log-probabilities of a text; of an n-gram model with what they come from."""
         model = self.language_model
         if self.family == "ngram":
@@ -270,7 +307,7 @@ class Model:
             assert isinstance(model, NgramModel)
             yield from model.explain(lines)
         else:
-            yield from ((logp, None, None) for logp in model.score(lines))
+            yield from ((logp, None, None) for logp in model.score(lines, contexts))
 
     def export_arpa(self, path: str | os.PathLike[str]) -> None:
         """Write an n-gram model in the ARPA format; compressed where the name ends in .gz."""

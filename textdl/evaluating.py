@@ -23,7 +23,7 @@ from textdl.encoded import EOS
 from textdl.errors import UsageError
 from textdl.evaluation import card
 from textdl.evaluation.card import Evaluation, Subject
-from textdl.evaluation.compare import Comparison
+from textdl.evaluation.compare import Comparison, enough
 from textdl.evaluation.compare import compare as compare_results
 from textdl.evaluation.copying import Copied, copied
 from textdl.evaluation.perplexity import Result
@@ -109,8 +109,10 @@ def compare(
     """Rank what can be ranked: results, or models evaluated on `text`.
 
     Raises:
+        UsageError: fewer than two, or models without a text.
         NotComparableError: with the reasons, where nothing can.
     """
+    enough(models)
     results = [m for m in models if isinstance(m, Result)]
     others = [m for m in models if not isinstance(m, Result)]
     if others:

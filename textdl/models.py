@@ -13,7 +13,7 @@ import numbers
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib import import_module, metadata
 from pathlib import Path
@@ -410,15 +410,18 @@ def sample(
     top_p: float | None = None,
     seed: int = 1,
     across_lines: bool = False,
+    source: Iterable[str] | None = None,
 ) -> list[str]:
     """n texts drawn from a language model, each with its prompt, up to its line end.
 
-    across_lines: each goes on over line ends to max_tokens, which only a model of streams can do.
+    Args:
+        across_lines: each goes on over line ends to max_tokens, which only a model of streams can do.
+        source: source lines for a sequence-to-sequence model: n texts of each, in order.
     """
     return list(
         samples(
             model, prompt=prompt, n=n, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
-            across_lines=across_lines,
+            across_lines=across_lines, source=source,
         )
     )  # fmt: skip
 
@@ -434,9 +437,10 @@ def samples(
     top_p: float | None = None,
     seed: int = 1,
     across_lines: bool = False,
+    source: Iterable[str] | None = None,
 ) -> Iterator[str]:
     """The texts of `sample` in their order, as groups of them are finished: any number in bounded memory."""
-    loaded, pieces, drawn = _drawn(model, prompt, n, max_tokens, temperature, top_k, top_p, seed, across_lines)
+    loaded, pieces, drawn = _drawn(model, prompt, source, n, max_tokens, temperature, top_k, top_p, seed, across_lines)
     rows: dict[int, list[int]] = {}
     following = 0
     for token in drawn:
@@ -466,9 +470,10 @@ def stream(
     top_p: float | None = None,
     seed: int = 1,
     across_lines: bool = False,
+    source: Iterable[str] | None = None,
 ) -> Iterator[str]:
     """The first text of `sample` as it grows: the prompt, and the whole text so far after every token."""
-    loaded, pieces, drawn = _drawn(model, prompt, 1, max_tokens, temperature, top_k, top_p, seed, across_lines)
+    loaded, pieces, drawn = _drawn(model, prompt, source, 1, max_tokens, temperature, top_k, top_p, seed, across_lines)
     before = ""
     yield loaded.tokenizer.decode(pieces)
     for token in drawn:
@@ -484,7 +489,7 @@ def stream(
 
 
 def _drawn(
-    model: Model | str | os.PathLike[str], prompt: str, n: int, max_tokens: int, temperature: float,
+    model: Model | str | os.PathLike[str], prompt: str, source: Iterable[str] | None, n: int, max_tokens: int, temperature: float,
     top_k: int | None, top_p: float | None, seed: int, across_lines: bool,
 ) -> tuple[Model, list[str], Iterator[Token]]:  # fmt: skip
     """The model, the pieces of the prompt, and the tokens that follow it."""
@@ -496,13 +501,15 @@ def _drawn(
             raise UsageError(f"{name} {share!r}: expected a number")
     loaded = _loaded(model)
     pieces = loaded.tokenizer.encode(next(checked_lines([prompt])))
+    contexts = loaded.encode_source(source)
     drawn = sample_ids(
         loaded.language_model,
         n=int(n),
         max_tokens=int(max_tokens),
         transforms=transforms(temperature=temperature, top_k=None if top_k is None else int(top_k), top_p=top_p),
         seed=int(seed),
-        prefixes=loaded.vocab.encode_lines([pieces]),
+        contexts=contexts,
+        prefixes=loaded.vocab.encode_lines([pieces] * (1 if contexts is None else len(contexts))),
         stop_at_line_end=not across_lines,
     )
     return loaded, pieces, drawn

@@ -48,6 +48,37 @@ def test_sentences_and_files(model, files, capsys):
     assert (files / "out.txt").read_text("utf-8") == "eins\nzwei drei\n"
 
 
+def test_score_and_sample_read_a_source(model, files, capsys):
+    aligned = ["--source", str(files / "in.txt")]
+    assert main(["score", str(model), "--text", str(files / "ref.txt"), *aligned, "--json", "-"]) == 0
+    right = json.loads(capsys.readouterr().out)
+    assert len(right["lines"]) == 2
+    assert main(["score", str(model), "--text", str(files / "other.txt"), *aligned, "--json", "-"]) == 0
+    wrong = json.loads(capsys.readouterr().out)
+    assert wrong["lines"][0] == right["lines"][0]
+    assert wrong["lines"][1]["nats"] > right["lines"][1]["nats"]
+    assert main(["sample", str(model), *aligned, "-n", "2", "--temperature", "0"]) == 0
+    assert capsys.readouterr().out == "eins\neins\nzwei drei\nzwei drei\n"
+    assert main(["sample", str(model), *aligned, "--temperature", "0", "--prompt", "zwei"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["zwei", "zwei"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["score", "MODEL", "eins"], "give the source lines (--source FILE"),
+        (["score", "MODEL", "eins", "--source", "in.txt"], "the text has 1 line and the source more"),
+        (["score", "MODEL", "eins", "zwei", "drei", "--source", "in.txt"], "fewer lines than the text"),
+        (["sample", "MODEL"], "give the source lines (--source FILE"),
+        (["sample", "MODEL", "-n", "3"], "give the source lines (--source FILE"),
+    ],
+)
+def test_a_source_that_does_not_fit_is_refused(arguments, message, model, files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    assert main([str(model) if a == "MODEL" else a for a in arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_n_best_json_and_attention(model, files, capsys):
     assert main(["translate", str(model), "one", "--n-best", "2", "--quiet"]) == 0
     assert capsys.readouterr().out.startswith("line\tscore\ttranslation\n1\t")

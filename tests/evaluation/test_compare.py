@@ -104,6 +104,13 @@ def test_context_is_a_label():
     assert comparison.labels == ["The models were given different context: a: line; b: stream."]
 
 
+def test_a_difference_of_nothing_is_not_settled():
+    a, b = result("a"), result("b")
+    place = compare([a, b]).rankings[0].places[1]
+    assert place.interval == (0.0, 0.0)
+    assert place.settled is False
+
+
 def test_results_from_files_compare_too():
     a, b = result("a", seed=1), words("b", seed=2)
     read = [from_document(json.loads(json.dumps(to_document([r]))))[0] for r in (a, b)]

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from textdl.cli.options import JsonFile, Quiet, Seed, TextOptions, spread
+from textdl.cli.options import JsonFile, Quiet, Seed, SourceText, TextOptions, spread
 from textdl.cli.output import TerminalRun, json_file, rows_as_they_come, say, table, write_json
 
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 _LN10 = math.log(10)
 
 Text = Annotated[str, typer.Option("--text", metavar="FILE", help="Held-out raw text: a file, -, or NAME:SPLIT.")]
-SourceText = Annotated[
-    str | None,
-    typer.Option(
-        "--source", metavar="FILE", help="Source lines, for sequence-to-sequence models: one a line of --text."
-    ),
-]
 Words = Annotated[
     str, typer.Option("--words", metavar="T", help="The tokenizer that says what a word is, for ppl/word.")
 ]
@@ -190,6 +184,7 @@ def score(
     reading: TextOptions,
     sentences: Annotated[list[str] | None, typer.Argument(metavar="[SENTENCE...]")] = None,
     text: Annotated[str | None, typer.Option("--text", metavar="FILE", help="Score the lines of a file.")] = None,
+    source: SourceText = None,
     json: JsonFile = None,
 ) -> int:
     """Natural log-probability of every token, of every line and of the text, as they are computed.
@@ -204,7 +199,10 @@ def score(
     if (text is None) == (not sentences):
         raise UsageError("give either sentences to score or --text FILE")
     loaded = textdl.load(model)
-    tokens = loaded.score_tokens(reading.open([text]) if text is not None else sentences or [])
+    tokens = loaded.score_tokens(
+        reading.open([text]) if text is not None else sentences or [],
+        None if source is None else reading.open([source]),
+    )
     explained = loaded.family == "ngram"
     columns = ["line", "token", "ln p", "ln <unk>", "spelling", *(["log10 p", "n-gram", "back-off"] * explained)]
     with nullcontext(None) if json is None else json_file(json) as out:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from textdl.cli.options import Seed
+from textdl.cli.options import Seed, SourceText
 
 
 def sample(
@@ -22,16 +22,24 @@ def sample(
     across_lines: Annotated[
         bool, typer.Option("--across-lines", help="Go on over line ends, up to --max-tokens; for models of streams.")
     ] = False,
+    source: SourceText = None,
     seed: Seed = 1,
 ) -> int:
-    """Draw texts from a language model, one a line; with --across-lines, a blank line between them."""
+    """Draw texts from a language model, one a line; with --across-lines, a blank line between them.
+
+    A sequence-to-sequence model draws them for each line of --source.
+    """
     from textdl.bundle import load
     from textdl.models import samples, stream
 
     loaded = load(model)
     settings = {"prompt": prompt, "max_tokens": max_tokens, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     settings["across_lines"] = across_lines
-    if n == 1:  # a single text is shown token by token
+    if source is not None:
+        from textdl.corpus import open_corpus
+
+        settings["source"] = open_corpus(source)
+    if n == 1 and source is None:  # a single text is shown token by token
         shown = ""
         for text in stream(loaded, seed=seed, **settings):  # type: ignore[arg-type]
             stable = text.rstrip("\ufffd")  # a character whose bytes are not all there yet

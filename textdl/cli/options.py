@@ -29,6 +29,12 @@ Corpora = Annotated[
     ),
 ]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The model directory to write.")]
+SourceText = Annotated[
+    str | None,
+    typer.Option(
+        "--source", metavar="FILE", help="Source lines, for sequence-to-sequence models: one for each line of text."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Same seed, same result where it is promised.")]
 Encoding = Annotated[str, typer.Option("--encoding", help="Of the text files.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no notes.")]

@@ -82,8 +82,7 @@ def compare(results: Sequence[Result]) -> Comparison:
         UsageError: fewer than two results.
         NotComparableError: no two of them have a figure in common; the message holds the reasons.
     """
-    if len(results) < 2:
-        raise UsageError(f"{len(results)} result to compare; give two or more.")
+    enough(results)
     rankings: list[Ranking] = []
     refusals = [f"{_sentence(reason)} Not ranked by bits/char." for r in results if (reason := bar(r)) is not None]
     texts = _groups(results, [r.text.key for r in results])
@@ -115,6 +114,12 @@ def compare(results: Sequence[Result]) -> Comparison:
     if not rankings:
         raise NotComparableError("Nothing can be compared. " + " ".join(refusals))
     return Comparison(rankings, refusals, _labels(texts))
+
+
+def enough(compared: Sequence[object]) -> None:
+    """Raises UsageError where there are fewer than two."""
+    if len(compared) < 2:
+        raise UsageError(f"{len(compared)} result to compare; give two or more.")
 
 
 def rank(unit: Unit, results: Sequence[Result]) -> Ranking:
