@@ -28,7 +28,7 @@ GRADIENTS = ("corrected", "word2vec")
 _SKIPGRAM_RATE = 0.025
 _CBOW_RATES = {
     ("ns", "corrected"): 0.15,
-    ("hs", "corrected"): 0.1,
+    ("hs", "corrected"): 0.07,
     ("ns", "word2vec"): 0.05,
     ("hs", "word2vec"): 0.05,
 }
