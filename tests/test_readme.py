@@ -45,7 +45,7 @@ def test_its_commands_run(name: str, texts: Path, tmp_path: Path) -> None:
         for line in block.splitlines()
         if line.startswith("textdl ")
     ]
-    assert len(commands) == 13
+    assert len(commands) == 15
     for command in commands:
         short = ["10s" if word == "10m" else word for word in command[1:]]
         done = subprocess.run(
