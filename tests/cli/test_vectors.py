@@ -102,7 +102,7 @@ def test_an_epoch_without_predictions_is_shown(tmp_path: Path, capsys) -> None:
 def test_info_says_how_training_went(models: Path, capsys) -> None:
     assert main(["info", str(models / "en")]) == 0
     printed = capsys.readouterr().out
-    assert "describe.dim\t16" in printed
+    assert "config.dim\t16" in printed
     rows = rows_of(printed.split("\n\n")[1])
     assert rows[0] == ["epoch", "loss", "words/s", "learning rate"]
     assert [row[0] for row in rows[1:]] == ["1", "2"]

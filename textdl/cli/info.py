@@ -46,6 +46,9 @@ def info(
     hidden = {"ngrams", "statistics", "discounts", "fallback", "bytes_per_ngram_by_order"} if orders else set()
     card["describe"] = {key: value for key, value in about.items() if key not in hidden}
     card["figures"] = {key: value for key, value in card.get("figures", {}).items() if key not in about}
+    chosen = card.get("config", {}) | card["figures"].pop("config", {})  # what was left open, as it was decided
+    card["config"] = {key: value for key, value in chosen.items() if value is not None}
+    card["describe"] = {key: v for key, v in card["describe"].items() if (key, v) not in card["config"].items()}
     rows = [list(row) for key, value in card.items() for row in _rows(key, value)]
     rows.append(["bytes on disk", f"{reader.size():,}"])
     table(["what", "value"], rows)
@@ -98,4 +101,6 @@ def _loss(nats: float | None) -> str:
 def _rows(key: str, value: Any) -> list[tuple[str, object]]:
     if isinstance(value, dict):
         return [row for inner, item in value.items() for row in _rows(f"{key}.{inner}", item)]
+    if isinstance(value, float):
+        return [(key, f"{value:,.0f}" if abs(value) >= 1e6 else f"{value:.6g}")]
     return [(key, value)]
