@@ -52,6 +52,7 @@ LAYERS = {  # a layer and what it may import besides the foundation and itself
         "models",
         "preparation",
         "tokenizers",
+        "word2vec",
     },
     "recipes": {"bundle", "corpus", "evaluating", "evaluation", "models"},
     "models": {

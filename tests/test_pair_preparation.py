@@ -114,6 +114,21 @@ def test_an_empty_side_and_a_long_line_are_counted():
     assert made.too_long == sum("more than 256 tokens" in note for note in run.notes)
     with pytest.raises(CorpusError, match="every pair has more than 1 tokens"):
         prepared(source, target, max_tokens=1)
+    with pytest.raises(UsageError, match="--vocab-size 0"):
+        prepared(source, target, vocab_size=0)
+
+
+def test_long_pairs_are_not_validated_on():
+    source, target = sentences()
+    run = Run()
+    held_out = [" ".join(WORDS * 30), *source[:4]], [" ".join(OTHER * 30), *target[:4]]
+    made = prepared(source, target, run, valid=open_pairs(*held_out))
+    assert [len(side) for side in made.valid] == [4, 4]
+    assert {source for source, _ in made.shown} <= set(source[:4])
+    assert made.valid[0].line(0).tolist() == made.source.encode(source[:1]).line(0).tolist()
+    assert any("1 pairs with more than 256 tokens" in note and "validation" in note for note in run.notes)
+    with pytest.raises(CorpusError, match="every pair has more than 256 tokens"):
+        prepared(source, target, valid=open_pairs(*(side[:1] for side in held_out)))
 
 
 def test_pieces_may_be_drawn_anew():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from textdl.errors import ModelError, UsageError
 from textdl.storage import Reader, Writer, check_output, check_room, is_model, saving
@@ -95,6 +96,16 @@ def test_nothing_is_removed_once_the_new_model_exists(tmp_path: Path, monkeypatc
     assert Reader(tmp_path / "m").array("weights.npy").tolist() == [2] * 4
     write(tmp_path / "m", 3)
     assert len(list((tmp_path / "m").rglob("weights*.npy"))) == 1
+
+
+def test_a_full_disk_is_one_sentence_for_tensors_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(tensors: object, path: str) -> None:
+        raise SafetensorError("I/O error: File too large (os error 27)")
+
+    monkeypatch.setattr("safetensors.numpy.save_file", full)
+    with pytest.raises(ModelError, match=r"the disk is full, or a file became larger .*; nothing was saved"):
+        with saving(tmp_path / "m", {}) as out:
+            out.tensors("weights.safetensors", {})
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 import json
+import time
 
 import numpy as np
 import pytest
 
 import textdl
+from textdl.bundle import Source
 from textdl.errors import TextdlError, UsageError
 from textdl.protocols import Run
-from textdl.translation import cut, draw_attention, translate
+from textdl.translation import Translation, _Enough, _joined, _Trial, draw_attention, translate
 
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 HAN = "零一二三四五六七八九"
@@ -52,7 +54,11 @@ def test_order_beam_and_exactness(model):
 
 
 def test_a_forced_beginning(model):
-    assert next(translate(model, ["one two"], prefix="九")).text.startswith("九")
+    run = Run()
+    assert next(translate(model, ["one two"], prefix="九", run=run)).text.startswith("九")
+    assert not run.notes
+    assert next(translate(model, ["one two"], prefix="狗", run=run)).text.startswith("狗")
+    assert any("the prefix holds '狗'" in note for note in run.notes)
 
 
 def test_it_is_saved_whole(model):
@@ -97,8 +103,9 @@ def test_sanity_says_why_it_fails():
     source, target = numbers(200)
     with pytest.raises(TextdlError, match=r"--sanity: 100 pairs .*learning-rate"):
         textdl.train_seq2seq(source, target, epochs=1, sanity=True, **(SMALL | {"learning_rate": 1e-7}))
-    with pytest.raises(TextdlError, match="different targets"):
-        textdl.train_seq2seq(["one two"] * 60 + source[:140], target, epochs=1, sanity=True, **SMALL)
+    run = Run()
+    textdl.train_seq2seq(["one two"] * 60 + source[:140], target, run=run, epochs=1, sanity=True, **SMALL)
+    assert any(note.startswith("sanity") and "different targets" in note for note in run.notes)
 
 
 def test_training_goes_on_where_it_stopped(tmp_path):
@@ -122,8 +129,70 @@ def test_training_goes_on_where_it_stopped(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_sentences_of_a_line_may_be_translated_apart():
-    assert cut(["One two. Three!", "", "four"]) == [["One two.", "Three!"], [""], ["four"]]
+def test_sentences_of_a_line_may_be_translated_apart(model):
+    run = Run()
+    lines = ["One two. Three!", "", "Four. привет мир"]
+    found = list(translate(model, lines, split_sentences=True, n_best=2, quick=False, run=run))
+    apart = [t.text for t in translate(model, ["One two.", "Three!"], quick=False)]
+    assert found[0].source == lines[0]
+    assert found[0].text == "".join(apart)  # Chinese has no blanks between sentences
+    assert [t.text for t in found][1] == ""
+    assert all(len(t.texts) == len(t.scores) == 2 for t in found)
+    assert any("1 of 3 lines" in note and "(line 3)" in note for note in run.notes)
+
+
+def test_sentences_are_joined_as_their_language_has_it():
+    def made(*texts):
+        return Translation("", list(texts), [-1.0] * len(texts), True)
+
+    assert _joined("", [made("Ja."), made(""), made("Gut.")]).text == "Ja. Gut."
+    assert _joined("", [made("他说:“好。”"), made("对。")]).text == "他说:“好。”对。"
+    assert _joined("", [made("a", "b"), made("c")]) == Translation("", ["a c"], [-2.0], True)
+
+
+def test_long_lines_are_translated_fewer_at_a_time(model, monkeypatch):
+    lines, _ = numbers(20, seed=5)
+    together = [t.text for t in translate(model, lines, quick=False)]
+    monkeypatch.setattr("textdl.translation._POSITIONS", 1)
+    assert [t.text for t in translate(model, lines, quick=False)] == together
+
+
+def test_a_trial_ends_when_its_pairs_are_learnt_or_time_is_over(model):
+    sources, targets = numbers(9)
+    source, target = model.source.encode(sources), Source(model.tokenizer, model.vocab).encode(targets)
+    trial = _Trial(Run(), source, target, learnt=100.0)
+    with pytest.raises(_Enough):
+        trial.watch(model.model)
+    assert 0 < trial.loss < 50
+    assert not trial.late
+    trial = _Trial(Run(deadline=time.monotonic()), source, target, learnt=0.0)
+    trial.progress("training", 1, None, "tokens")  # not before there is something to judge
+    assert trial.watch(model.model) == {}
+    with pytest.raises(_Enough):
+        trial.progress("training", 2, None, "tokens")
+    assert trial.late
+
+
+def test_ctrl_c_ends_the_sanity_check_and_the_command(tmp_path):
+    class Stopped(Run):
+        def progress(self, stage, done, total, unit, text=""):
+            if stage == "sanity":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        textdl.train_seq2seq(*numbers(120), run=Stopped(), epochs=1, sanity=True, output=tmp_path / "m", **SMALL)
+    assert not (tmp_path / "m").exists()
+
+
+def test_pairs_and_held_out_pairs_in_python():
+    settings = SMALL | {"epochs": 1}
+    source, target = numbers(60)
+    run = Run()
+    textdl.train_seq2seq(list(zip(source, target, strict=True)), valid=(source[:9], target[:9]), run=run, **settings)
+    assert not any("held out" in note for note in run.notes)
+    assert run.figures["valid_tokens"] == sum(len(line) + 1 for line in target[:9])
+    with pytest.raises(UsageError, match="budget of -1 seconds"):
+        textdl.train_seq2seq(source, target, budget=-1, **settings)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +202,8 @@ def test_sentences_of_a_line_may_be_translated_apart():
         ({"n_best": 6}, "--n-best"),
         ({"length_penalty": -1.0}, "--length-penalty"),
         ({"max_tokens": 0}, "--max-tokens"),
+        ({"beam": "2"}, "--beam 2: expected a whole number"),
+        ({"n_best": 1.5}, "--n-best"),
     ],
 )
 def test_values_that_cannot_be_meant(model, given, words):

@@ -2,7 +2,7 @@
 
     import textdl
     model = textdl.train("ngram", "my.txt", order=5)
-    print(textdl.evaluate(model, "held-out.txt").rows())
+    print(textdl.evaluate(model, "held-out.txt")[0].bits_per_char)
     vectors = textdl.train("word2vec", "zh-peoples-daily", tokenizer="jieba")
     vectors.similar("北京")
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from textdl.bundle import Model, load
     from textdl.corpus import open_corpora, open_corpus, open_pairs
     from textdl.errors import TextdlError
-    from textdl.evaluating import compare, evaluate
+    from textdl.evaluating import adopt, compare, evaluate, evaluate_vectors
     from textdl.importing import import_model
     from textdl.models import plan, sample, train
     from textdl.translation import train as train_seq2seq
@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "Model": "textdl.bundle",
     "TextdlError": "textdl.errors",
+    "adopt": "textdl.evaluating",
     "compare": "textdl.evaluating",
     "evaluate": "textdl.evaluating",
+    "evaluate_vectors": "textdl.evaluating",
     "import_model": "textdl.importing",
     "load": "textdl.bundle",
     "open_corpora": "textdl.corpus",
@@ -44,8 +46,8 @@ _EXPORTS = {
     "translate": "textdl.translation",
 }
 __all__ = [
-    "Model", "TextdlError", "__version__", "compare", "evaluate", "import_model", "load", "open_corpora", "open_corpus", "open_pairs",
-    "plan", "sample", "train", "train_seq2seq", "translate",
+    "Model", "TextdlError", "__version__", "adopt", "compare", "evaluate", "evaluate_vectors", "import_model", "load",
+    "open_corpora", "open_corpus", "open_pairs", "plan", "sample", "train", "train_seq2seq", "translate",
 ]  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def prepare_pairs(
         joint: one vocabulary for both sides; None: where both are written alike and have the same tokenizer.
         vocab_size: pieces to learn; None: by the length of the text.
         min_count: types with fewer tokens become <unk>, where the tokenizer has no inventory.
-        max_tokens: pairs with more tokens on a side are left out of training.
+        max_tokens: pairs with more tokens on a side are left out, also of those held out.
         subword_regularization: pieces are drawn anew for each epoch, with this strength.
 
     Raises:
@@ -98,6 +98,8 @@ def prepare_pairs(
         raise UsageError(f"--min-count {min_count}: expected 1 or more")
     if max_tokens < 1:
         raise UsageError(f"--max-length {max_tokens}: expected 1 or more")
+    if vocab_size is not None and vocab_size < 1:
+        raise UsageError(f"--vocab-size {vocab_size}: expected 1 or more")
     with run.timing("reading"):
         pairs.require_text()
         ledger = pairs.read()
@@ -137,21 +139,20 @@ def prepare_pairs(
         target = Source(made, sides[1][0])
         source = target if joint else Source(made_source, sides[0][0])
         data: list[TrainingData] = []
-        kept = np.ones(len(sides[0][1]), np.bool_)
-        for _, text in sides:
-            kept &= np.diff(text.offsets) <= max_tokens
-        if not kept.any():
-            raise CorpusError(
-                f"{pairs.name}: every pair has more than {max_tokens} tokens on a side. Cut the lines, or give a larger "
-                "--max-length."
-            )
+        kept = _short([text for _, text in sides], max_tokens, pairs.name)
         for (_, text), side, corpus in zip(sides, (source, target), (pairs.source, pairs.target), strict=True):
             if subword_regularization is not None:
                 again = Resegmented(corpus, side.tokenizer, side.vocab, subword_regularization, run.seed)
                 data.append(_Kept(again, kept) if not kept.all() else again)
             else:
                 data.append(text if kept.all() else text.select(np.flatnonzero(kept)))
-        watched = source.encode(valid.source), target.encode(valid.target)
+        whole_valid = source.encode(valid.source), target.encode(valid.target)
+        usable = np.flatnonzero(_short(whole_valid, max_tokens, valid.name))
+        watched = whole_valid[0].select(usable), whole_valid[1].select(usable)
+    if lost := len(whole_valid[0]) - len(usable):
+        run.note(
+            f"{valid.name}: {lost:,} pairs with more than {max_tokens} tokens on a side are left out of validation"
+        )
     if too_long := int((~kept).sum()):
         places = ", ".join(f"{i + 1:,}" for i in np.flatnonzero(~kept)[:3])
         run.note(
@@ -164,11 +165,26 @@ def prepare_pairs(
         speller = Speller.fit(
             rarest(target.vocab, lacking), target.vocab.pieces, single_code_point=made.single_code_points
         )
-    shown = list(islice(valid, 64))
-    shown = [shown[i] for i in np.linspace(0, len(shown) - 1, min(3, len(shown))).astype(int)]
+    first = usable[:64]
+    looked_at = first[np.linspace(0, len(first) - 1, min(3, len(first))).astype(int)].tolist()
+    shown = [pair for i, pair in enumerate(islice(valid, looked_at[-1] + 1)) if i in looked_at]
     return PreparedPairs(
         pairs, source, target, joint, (data[0], data[1]), watched, shown, min_count, speller, lines, ledger, too_long
     )
+
+
+def _short(sides: Sequence[Encoded], max_tokens: int, name: str) -> NDArray[np.bool_]:
+    """(pairs,) whether both sides have at most so many tokens.
+
+    Raises:
+        CorpusError: none have.
+    """
+    short: NDArray[np.bool_] = np.logical_and(*(np.diff(side.offsets) <= max_tokens for side in sides))
+    if not short.any():
+        raise CorpusError(
+            f"{name}: every pair has more than {max_tokens} tokens on a side. Cut the lines, or give a larger --max-length."
+        )
+    return short
 
 
 class _Kept:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from textdl.checkpoint import Checkpoint
 from textdl.encoded import Encoded
+from textdl.errors import UsageError
 from textdl.storage import Writer
 from textdl.vocabulary import Vocabulary
 
@@ -86,6 +87,17 @@ class ScorePolicy:
     """Tokens scored per window; None: the model's own choice."""
     line_end: bool = True
     """Whether the line end is predicted and counted as a token."""
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("line", "stream"):
+            raise UsageError(f"the unit of a score policy is {self.unit!r}; expected 'line' or 'stream'")
+        for name, value in (("window", self.window), ("stride", self.stride)):
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise UsageError(
+                    f"the {name} of a score policy is {value!r}; expected a whole number from 1 up, or None"
+                )
+        if not isinstance(self.line_end, bool):
+            raise UsageError(f"line_end of a score policy is {self.line_end!r}; expected True or False")
 
     def __str__(self) -> str:
         parts: list[str] = [self.unit]

@@ -158,9 +158,13 @@ class Writer:
 
     def tensors(self, name: str, tensors: Mapping[str, NDArray[Any]]) -> None:
         """`name` ends in .safetensors. Tied tensors must be given once."""
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
-        save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, str(self.path(name)))
+        try:
+            save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, str(self.path(name)))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
     def _seal(self) -> None:
         for entry in self.files.values():

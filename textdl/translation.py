@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -21,7 +23,6 @@ import textdl
 from textdl.bundle import Model, Source, load
 from textdl.checkpoint import Checkpoint
 from textdl.corpus import Pairs, open_pairs, split_sentences
-from textdl.corpus.statistics import is_han
 from textdl.encoded import Encoded
 from textdl.errors import TextdlError, UsageError
 from textdl.evaluation.text import checked_lines
@@ -34,10 +35,16 @@ from textdl.vocabulary import SPECIALS
 _SANITY_PAIRS = 100
 _SANITY_STEPS = 400
 """Steps in which so few pairs must be learnt by heart."""
+_SANITY_SHARE = 0.2
+"""Of a budget, that it takes at most."""
+_LEARNT = 0.1
+"""Nats a token, below which they are."""
 _TOGETHER = 2048
 """Lines that are sorted by length together; their translations are given in order."""
 _ROWS = 320
-"""Hypotheses open at a time."""
+"""Hypotheses open at a time..."""
+_POSITIONS = 1 << 17
+"""...and the tokens they may come to together: bounds memory where lines are long."""
 _UNSEEN = 0.3
 """Share of a line's letters that training never saw, from which a word is said."""
 
@@ -67,7 +74,7 @@ def train(
     """Train a sequence-to-sequence model on pairs of raw lines.
 
     Args:
-        pairs: Pairs, what `open_pairs` takes as one text, or the source lines where there is a target.
+        pairs: Pairs, what `open_pairs` takes as one text or as tuples, or the source lines where there is a target.
         target: the target lines.
         arch: `transformer` or `rnn`.
         tokenizer: of both sides, or of the target where there is a source_tokenizer; `auto` and `bpe` learn pieces by
@@ -77,8 +84,9 @@ def train(
         min_count: types with fewer tokens become <unk>, where the tokenizer has no inventory.
         max_length: tokens of a side, above which a pair is left out.
         output: a directory to save to; refused before any work if it holds something else.
-        valid: held-out Pairs, or what open_pairs takes as one text; None: some of the pairs.
-        sanity: first learn 100 pairs by heart, and stop with the reason where that fails.
+        valid: held-out Pairs, what open_pairs takes as one text or as tuples, or a tuple of its source and its target lines;
+            None: some of the pairs.
+        sanity: first learn 100 pairs by heart, in a fifth of the budget at most, and stop with the reason where that fails.
         resume, processes, seed, budget, run, subword_regularization: as in `textdl.train`.
         config: the settings of the architecture, e.g. layers=4; None means the default.
 
@@ -99,6 +107,8 @@ def train(
         raise UsageError(f"--arch {arch} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
     settings = chosen.Config(**given)
     if budget is not None:
+        if not 0 < budget < math.inf:
+            raise UsageError(f"a budget of {budget} seconds (budget=): expected more than 0")
         run.deadline = began + budget - min(2.0 + 0.02 * budget, 0.2 * budget)
     if resume and output is None:
         raise UsageError("--resume goes on from the checkpoint beside the output: give the directory, with -o")
@@ -109,10 +119,10 @@ def train(
         options = {f"--{name.replace('_', '-')}": value for name, value in asdict(settings).items()}
         run.checkpoint.check(
             {"family": "seq2seq", "--arch": arch, **options, "--seed": run.seed,
-             "--subword-regularization": subword_regularization}
+             "--subword-regularization": subword_regularization, "--max-length": max_length}
         )  # fmt: skip
     prepared = prepare_pairs(
-        _opened(pairs, target), valid=_opened(valid, None) if valid is not None else None, tokenizer=tokenizer,
+        _opened(pairs, target), valid=_held_out(valid), tokenizer=tokenizer,
         source_tokenizer=source_tokenizer, joint=joint, vocab_size=vocab_size, min_count=min_count, max_tokens=max_length,
         subword_regularization=subword_regularization, processes=processes, run=run,
     )  # fmt: skip
@@ -128,6 +138,12 @@ def train(
     fitted = chosen.fit(
         data, settings, valid=PairData(*prepared.valid, prepared.joint), run=run, watch=_Watch(prepared, run)
     )  # fmt: skip
+    if budget is not None and run.figures.get("epochs", 1.0) < 0.1:
+        run.note(f"only {run.figures['epochs']:.1%} of the pairs were read in this budget: the model is barely trained")
+    if run.interrupted and run.checkpoint is not None and run.checkpoint.written is not None:
+        run.note(
+            f"{run.checkpoint.name} holds {run.checkpoint.written}: the same command with --resume goes on from there."
+        )
     model = _bundled(fitted, prepared, settings, arch, run)
     if output is not None and run.rank == 0:
         directory = Path(output)
@@ -142,6 +158,13 @@ def train(
 
 def _opened(pairs: Any, target: Any) -> Pairs:
     return pairs if isinstance(pairs, Pairs) else open_pairs(pairs, target)
+
+
+def _held_out(valid: Any) -> Pairs | None:
+    """Of None, Pairs, one text, or (source lines, target lines)."""
+    if isinstance(valid, tuple) and len(valid) == 2:
+        return open_pairs(*valid)
+    return None if valid is None else _opened(valid, None)
 
 
 def _bundled(fitted: Any, prepared: PreparedPairs, settings: Any, arch: str, run: Run) -> Model:
@@ -204,8 +227,9 @@ class _Watch:
         return {"samples": samples}
 
 
-def _text(side: Source, hypothesis: Hypothesis) -> str:
-    return side.tokenizer.decode([side.vocab.piece(i) for i in hypothesis.ids])
+def _text(side: Source, hypothesis: Hypothesis, begun: Sequence[str] = ()) -> str:
+    """What a hypothesis says behind the pieces that it began with."""
+    return side.tokenizer.decode([*begun, *(side.vocab.piece(i) for i in hypothesis.ids)])
 
 
 # -- sanity ----------------------------------------------------------------------------------------
@@ -216,6 +240,7 @@ def _sanity(fit: Callable[..., Any], settings: Any, data: Any, run: Run) -> None
 
     Raises:
         TextdlError: with the likely reason.
+        KeyboardInterrupt: Ctrl-C.
     """
     from textdl.seq2seq.batching import PairData
 
@@ -223,33 +248,81 @@ def _sanity(fit: Callable[..., Any], settings: Any, data: Any, run: Run) -> None
     lengths = np.diff(source.offsets) + np.diff(target.offsets)
     rows = np.argsort(lengths, kind="stable")[len(lengths) // 4 :][:_SANITY_PAIRS]  # short ones, but not the shortest
     few = PairData(source.select(rows), target.select(rows), data.joint)
-    tokens = few.target.epoch(0).tokens + len(rows)
-    positions = tokens + few.source.epoch(0).tokens + len(rows)
+    sources, targets = few.epoch(0)
+    tokens = targets.tokens + len(rows)
+    positions = tokens + sources.tokens + len(rows)
     config = replace(
         settings, dropout=0.0, label_smoothing=0.0, ema=0.0, unk_rate=0.0, batch_positions=max(256, positions // 2),
-        epochs=_SANITY_STEPS / 2.5, patience=1000,
+        epochs=_SANITY_STEPS / 2.5, patience=1000, accumulate=1,
     )  # fmt: skip
-    trial = Run(seed=run.seed)
+    least = _ambiguity(sources, targets) / tokens
+    trial = _Trial(run, sources, targets, _LEARNT + least)
     with run.timing("sanity"):
-        model = fit(few, config, valid=few, run=trial)
-        found = beam_search(
-            model, width=1, max_tokens=int(np.diff(few.target.epoch(0).offsets).max()) + 5, contexts=few.source.epoch(0)
-        )
-    right = sum(best.ids == few.target.epoch(0).line(i).tolist() for i, (best,) in enumerate(found))
-    loss = trial.figures["valid_loss"]
-    least = _ambiguity(few.source.epoch(0), few.target.epoch(0))
+        with suppress(_Enough):
+            fit(few, config, valid=few, run=trial, watch=trial.watch)
+        if trial.interrupted:
+            raise KeyboardInterrupt
+        model, loss = trial.model, trial.loss
+        found = beam_search(model, width=1, max_tokens=int(np.diff(targets.offsets).max()) + 5, contexts=sources)
+    right = sum(best.ids == targets.line(i).tolist() for i, (best,) in enumerate(found))
     told = f"{right} of {len(rows)} pairs by heart, {loss:.3f} nats a token"
     run.figures["sanity"] = {"pairs": len(rows), "right": right, "loss": loss}
-    if loss < 0.1 + least / tokens or right >= 0.9 * len(rows):
-        run.note(f"sanity: the network learnt {told}, so it can learn, and sources reach the decoder.")
+    if loss < _LEARNT + least or right >= 0.9 * len(rows):
+        why = (
+            ""
+            if right >= 0.9 * len(rows)
+            else " Of the others the same source has different targets: are lines out of step?"
+        )
+        run.note(f"sanity: the network learnt {told}, so it can learn, and sources reach the decoder.{why}")
         return
-    if least > 0.02 * tokens:
+    if trial.late:
+        run.note(
+            f"sanity: no verdict in {_SANITY_SHARE:.0%} of the budget ({told}). Give a longer --budget to be sure that the "
+            "network can learn."
+        )
+        return
+    if least > 0.02:
         reason = "the same sources have different targets, so no network can: look for lines out of step or cut off"
     elif loss > 2.0:
         reason = f"the loss hardly fell: lower --learning-rate (it was {trial.figures['config']['learning_rate']:.1g})"
     else:
         reason = "it is too small for them, or without attention: raise --size or --layers"
-    raise TextdlError(f"--sanity: {_SANITY_PAIRS} pairs should be learnt by heart, and were not ({told}): {reason}.")
+    raise TextdlError(f"--sanity: {len(rows)} pairs should be learnt by heart, and were not ({told}): {reason}.")
+
+
+class _Enough(Exception):
+    """Ends a trial from within."""
+
+
+class _Trial(Run):
+    """A training that ends once its pairs are learnt, or late. It tells of its progress, and nothing else."""
+
+    def __init__(self, run: Run, sources: Encoded, targets: Encoded, learnt: float):
+        """learnt: nats a token that are enough."""
+        super().__init__(seed=run.seed)
+        self._run, self._sources, self._targets, self._learnt = run, sources, targets, learnt
+        self._end = math.inf
+        if run.deadline is not None:
+            now = time.monotonic()
+            self._end = now + _SANITY_SHARE * max(0.0, run.deadline - now)
+        self.model: Any = None
+        self.loss = math.inf
+        self.late = False
+
+    def progress(self, stage: str, done: float, total: float | None, unit: str, text: str = "") -> None:
+        """See Run."""
+        self._run.progress("sanity", done, total, unit, text)
+        if self.model is not None and time.monotonic() > self._end:
+            self.late = True
+            raise _Enough
+
+    def watch(self, model: Any) -> dict[str, Any]:
+        """See seq2seq.family.Watch."""
+        self.model = model
+        self.loss = -float(np.concatenate(list(model.score(self._targets, self._sources))).mean(dtype=np.float64))
+        if self.loss < 0.5 * self._learnt:
+            raise _Enough
+        return {}
 
 
 def _ambiguity(source: Encoded, target: Encoded) -> float:
@@ -291,6 +364,7 @@ def translate(
     n_best: int = 1,
     max_tokens: int | None = None,
     prefix: str = "",
+    split_sentences: bool = False,
     quick: bool = True,
     run: Run | None = None,
 ) -> Iterator[Translation]:
@@ -302,6 +376,7 @@ def translate(
         length_penalty: alpha, 0 or more; above 0 favours longer translations.
         max_tokens: at most, for each line; None: twice the tokens of the source and 10.
         prefix: text that every translation begins with.
+        split_sentences: cut each line into sentences, translate these, and join their translations.
         quick: multiply in bfloat16 where the hardware has it.
         run: receives progress, and notes on lines that are unlike what the model was trained on.
 
@@ -313,39 +388,48 @@ def translate(
         raise UsageError(
             f"{loaded.name} does not translate; train one with `textdl train seq2seq --source F --target F`"
         )
-    for name, value, least in (("beam", beam, 1), ("n-best", n_best, 1), ("max-tokens", max_tokens, 1)):
-        if value is not None and value < least:
-            raise UsageError(f"--{name} {value}: expected {least} or more")
+    for name, value in (("beam", beam), ("n-best", n_best), ("max-tokens", 1 if max_tokens is None else max_tokens)):
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise UsageError(f"--{name} {value}: expected a whole number of at least 1")
     if n_best > beam:
         raise UsageError(f"--n-best {n_best} of a beam of {beam}: the --beam must be as wide")
     if not 0 <= length_penalty < math.inf:
         raise UsageError(f"--length-penalty {length_penalty}: expected 0 or more")
-    return _Translator(loaded, beam, length_penalty, n_best, max_tokens, prefix, quick, run or Run()).lines(lines)
+    how = _Translator(loaded, beam, length_penalty, n_best, max_tokens, prefix, split_sentences, quick, run or Run())
+    return how.lines(checked_lines(lines))
 
 
 class _Translator:
     def __init__(
-        self, model: Model, beam: int, length_penalty: float, n_best: int, max_tokens: int | None, prefix: str, quick: bool,
-        run: Run,
+        self, model: Model, beam: int, length_penalty: float, n_best: int, max_tokens: int | None, prefix: str,
+        split_sentences: bool, quick: bool, run: Run,
     ) -> None:  # fmt: skip
         assert model.source is not None
         self._model, self._source = model, model.source
         self._target = Source(model.tokenizer, model.vocab)
         self._beam, self._penalty, self._n_best = beam, length_penalty, n_best
-        self._max_tokens, self._run = max_tokens, run
+        self._max_tokens, self._split, self._run = max_tokens, split_sentences, run
         self._fitted: LanguageModel = model.model.quick() if quick else model.model
+        self._begun = model.tokenizer.encode(prefix) if prefix else []
         self._prefix = self._target.encode([prefix]).line(0) if prefix else None
         self._letters = {c for i, piece in enumerate(self._source.vocab.pieces) for c in piece.lower()
                          if self._source.vocab.counts[i + len(SPECIALS)] > 0}  # fmt: skip
         self._longest = model.card.get("figures", {}).get("longest_source")
 
-    def lines(self, lines: Iterable[str]) -> Iterator[Translation]:
-        read = checked_lines(lines)
+    def lines(self, lines: Iterator[str]) -> Iterator[Translation]:
+        if unknown := [piece for piece in self._begun if piece not in self._target.vocab]:
+            self._run.note(
+                f"the prefix holds {unknown[0]!r}, which the model never wrote in training: it begins as asked, and what the "
+                "model writes behind it means little."
+            )
         done = copied = 0
         strange: list[int] = []
-        while block := list(islice(read, _TOGETHER)):
+        while block := list(islice(lines, _TOGETHER)):
             strange += [done + i for i, line in enumerate(block, 1) if self._unseen(line) > _UNSEEN]
-            for translation in self._block(block):
+            parts = [list(split_sentences(line)) or [line] for line in block] if self._split else [[s] for s in block]
+            found = self._block([sentence for part in parts for sentence in part])
+            for line, part in zip(block, parts, strict=True):
+                translation = _joined(line, [next(found) for _ in part])
                 done += 1
                 copied += translation.text == translation.source and not translation.source.isspace()
                 yield translation
@@ -376,11 +460,11 @@ class _Translator:
             found[row] = Translation(lines[row], [""] * self._n_best, [0.0] * self._n_best, True)
         order = np.flatnonzero(~blank)
         order = order[np.argsort(-lengths[order], kind="stable")]
-        number = max(1, _ROWS // self._beam)
         self._note_long(lengths, lines)
         ready = 0
-        for first in range(0, len(order), number):
-            rows = order[first : first + number]
+        while ready < len(order):
+            longest = 2 * int(lengths[order[ready]]) + 10
+            rows = order[ready : ready + max(1, min(_ROWS, _POSITIONS // longest) // self._beam)]
             found |= dict(zip(rows.tolist(), self._translated(lines, sources, rows), strict=True))
             ready += len(rows)
             self._run.progress("translating", ready, len(order), "lines")
@@ -407,25 +491,26 @@ class _Translator:
             self._fitted, width=self._beam, max_tokens=limits, length_penalty=self._penalty, n_best=self._n_best,
             patience=1.0, contexts=sources.select(rows), prefixes=prefixes,
         )  # fmt: skip
-        begun = [] if self._prefix is None else self._prefix.tolist()
         for row, hypotheses in zip(rows.tolist(), found, strict=True):
-            texts = [_text(self._target, replace(h, ids=[*begun, *h.ids])) for h in hypotheses]
+            texts = [_text(self._target, hypothesis, self._begun) for hypothesis in hypotheses]
             yield Translation(lines[row], texts, [h.score for h in hypotheses], hypotheses[0].finished)
 
 
-def cut(lines: Iterable[str]) -> list[list[str]]:
-    """Each line in its sentences; at least one part a line."""
-    return [list(split_sentences(line)) or [line] for line in lines]
-
-
-def joined(parts: list[Translation]) -> Translation:
+def _joined(source: str, parts: list[Translation]) -> Translation:
     """The translations of the sentences of a line as one."""
     if len(parts) == 1:
         return parts[0]
-    space = "" if parts[0].text and is_han(parts[0].text[-1]) else " "
-    texts = [space.join(texts) for texts in zip(*(part.texts for part in parts), strict=True)]
-    scores = [sum(scores) for scores in zip(*(part.scores for part in parts), strict=True)]
-    return Translation("".join(part.source for part in parts), texts, scores, all(part.finished for part in parts))
+    texts = [""] * min(len(part.texts) for part in parts)
+    for part in parts:
+        texts = [f"{text}{_between(text, more)}{more}" for text, more in zip(texts, part.texts, strict=False)]
+    scores = [sum(scores) for scores in zip(*(part.scores[: len(texts)] for part in parts), strict=True)]
+    return Translation(source, texts, scores, all(part.finished for part in parts))
+
+
+def _between(text: str, more: str) -> str:
+    """A blank, but not behind Chinese characters and punctuation, which are wide."""
+    last = text.rstrip("\u201d\u2019")[-1:]
+    return " " if last and more and unicodedata.east_asian_width(last) not in ("W", "F") else ""
 
 
 def draw_attention(model: Model | str | os.PathLike[str], source: str, translation: str, path: Path) -> None:

@@ -258,7 +258,7 @@ def wrong(tmp_path: Path) -> Path:
         (["score", "thesis"], 2, "give either sentences to score"),
         (["import", "missing.arpa", "-o", "m"], 2, "no such file"),
         (["import", "ok.txt", "-o", "m"], 2, "nothing that can be imported"),
-        (["compare", "ok.txt", "ok.txt"], 2, "models are compared on a text"),
+        (["compare", "ok.txt", "ok.txt"], 2, "which are compared on a text"),
         (["similar", "thesis", "word"], 2, "has no config.json"),
         (["info", "thesis"], 2, "has no config.json"),
         (["corpus", "stats", "missing.txt"], 2, "neither a file"),

@@ -226,6 +226,75 @@ def test_compare_ranks_or_refuses(files, texts, run, capsys, tmp_path):
     ]
 
 
+def test_reports_replace_nothing_that_is_read(files, texts, capsys, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_bytes((texts / "zh-test.txt").read_bytes())
+    before = text.read_bytes()
+    model = files / "char"
+    told = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    (tmp_path / "link").symlink_to(text)
+
+    def refused(command, *arguments):
+        assert main([command, *map(str, arguments)]) == 2
+        return capsys.readouterr().err
+
+    for report in ("--html", "--json"):
+        for option, other in (("--text", ()), ("--baseline-text", ("--text", texts / "zh-test.txt")),
+                              ("--copied", ("--text", texts / "zh-test.txt"))):  # fmt: skip
+            for name in (text, tmp_path / "link", tmp_path / "." / "text.txt"):
+                said = refused("eval", model, option, text, *other, report, name)
+                assert "is a text that is read, and would be lost" in said
+        given = ("eval", model, "--text", text, report)
+        assert "lies in, what is evaluated" in refused(*given, model / "card.html")
+        assert "a file is expected; name one" in refused(*given, tmp_path)
+        assert "there is no directory" in refused(*given, tmp_path / "no" / "r.html")
+    assert "is the file of --json too" in refused(
+        "eval", model, "--text", text, "--html", tmp_path / "r", "--json", tmp_path / "r"
+    )
+    assert "a file is expected" in refused("eval", model, "--text", text, "--html", "-")
+    assert "would be lost" in refused("compare", model, model, "--text", text, "--json", text)
+    assert "would be lost" in refused("score", model, "--text", text, "--json", text)
+    assert text.read_bytes() == before
+    assert told == {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+
+
+def test_options_that_would_be_ignored_are_refused(files, texts, run, capsys, tmp_path):
+    text = texts / "zh-test.txt"
+    run("eval", files / "char", "--text", text, "--json", tmp_path / "r.json", "--quiet")
+    for arguments, message in (
+        (["eval", files / "char", "--text", text, "--samples", "3"], "--samples says how many are drawn for --copied"),
+        (["eval", files / "char", "--text", "-", "--source", "-"], "can be one text only"),
+        (["compare", tmp_path / "r.json", tmp_path / "r.json", "--text", text], "only results were given"),
+        (["compare", tmp_path / "r.json", tmp_path / "r.json", "--source", text], "only results were given"),
+        (["compare", tmp_path / "r.json", text], "zh-test.txt: no results of an evaluation"),
+        (["compare", tmp_path / "r.json", tmp_path / "r.json", "--json", tmp_path / "r.json"], "what is evaluated"),
+    ):
+        assert main([*map(str, arguments)]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_model_beside_its_own_result_is_not_behind_it(files, texts, run, tmp_path):
+    text = texts / "zh-test.txt"
+    run("eval", files / "char", "--text", text, "--json", tmp_path / "r.json", "--quiet")
+    marked = tmp_path / "bom.json"  # as editors on Windows save it
+    marked.write_bytes(b"\xef\xbb\xbf" + (tmp_path / "r.json").read_bytes())
+    rows = table(run("compare", files / "char", marked, "--text", text)[0].split("rank\tmodel\tppl")[0])
+    assert [row["model"] for row in rows] == ["char (1)", "char (2)"]
+    assert rows[1]["settled"] == "no"
+
+
+def test_results_that_were_changed_are_refused(files, texts, run, capsys, tmp_path):
+    run("eval", files / "char", "--text", texts / "zh-test.txt", "--json", tmp_path / "r.json", "--quiet")
+    document = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    document["models"][0]["open"]["nats"] -= 100
+    (tmp_path / "x.json").write_text(json.dumps(document), "utf-8")
+    (tmp_path / "deep.json").write_text('{"a":' + "[" * 100_000)
+    assert main(["compare", str(tmp_path / "r.json"), str(tmp_path / "x.json")]) == 2
+    assert "x.json: the results of char were changed or cut off" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "r.json"), str(tmp_path / "deep.json")]) == 2
+    assert "neither a model nor a file of" in capsys.readouterr().err
+
+
 def test_foreign_files_on_one_card(files, texts, run):
     out, _ = run("eval", files / "char", TINY, "--text", texts / "en-test.txt", "--quiet")
     rows = table(out)

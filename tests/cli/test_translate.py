@@ -44,6 +44,7 @@ def test_sentences_and_files(model, files, capsys):
     assert "BLEU" in said
     assert "case:lc" in said
     assert "chrF2" in said
+    assert "2 of 2 lines are exactly the reference" in said
     assert "95 %" in said
     assert (files / "out.txt").read_text("utf-8") == "eins\nzwei drei\n"
 
@@ -88,12 +89,51 @@ def test_n_best_json_and_attention(model, files, capsys):
     assert picture.exists()
 
 
+def test_pairs_bring_their_references(model, files, capsys):
+    (files / "few.tsv").write_text("one\teins\ntwo\tdrei\n\tnull\n", "utf-8")
+    assert main(["translate", str(model), "--pairs", str(files / "few.tsv"), "--json", "-", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["translations"] == [["eins"], ["zwei"]]  # a pair with a blank side is none
+    assert found["exact"] == 1
+    assert found["metrics"].keys() == {"BLEU", "chrF2"}
+
+
+def test_n_best_of_a_file_is_a_table(model, files, capsys):
+    out = files / "best.tsv"
+    assert main(["translate", str(model), "one", "two", "--n-best", "2", "-o", str(out), "--quiet"]) == 0
+    written = [line.split("\t") for line in out.read_text("utf-8").splitlines()]
+    assert written[0] == ["line", "score", "translation"]
+    assert [row[0] for row in written[1:]] == ["1", "1", "2", "2"]
+    assert written[1][2] == "eins"
+    assert capsys.readouterr().out == ""
+
+
+def test_what_cannot_be_written_is_refused_before_any_work(files, capsys):
+    for arguments, words in (
+        (["--attention", "a.txt"], "pictures are"),
+        (["--attention", str(files / "no" / "a.png")], "there is no directory"),
+        (["-o", str(files / "no" / "out")], "--output"),
+        (["--json", str(files / "no" / "out")], "--json"),
+    ):
+        assert main(["translate", str(files / "no-model"), "one", *arguments]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_text_without_lines(model, files, capsys):
+    (files / "empty.txt").write_text("")
+    for more in ([], ["--attention", str(files / "a.png")]):
+        assert main(["translate", str(model), "--input", str(files / "empty.txt"), *more]) == 1
+        assert "no lines to translate" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], "either sentences"),
         (["one", "--versus", "x"], "--reference"),
         (["one", "--reference", "FILE"], "line i must belong"),
+        (["one", "--pairs", "toy:copy"], "either sentences"),
+        (["--pairs", "toy:copy:50", "--reference", "FILE"], "its own references"),
     ],
 )
 def test_misuse(model, files, capsys, arguments, words):
@@ -109,6 +149,7 @@ def test_misuse(model, files, capsys, arguments, words):
         (["--source", "a"], "--source and --target"),
         (["--pairs", "toy:copy", "--source", "a", "--target", "b"], "not both"),
         (["--pairs", "toy:copy", "--columns", "x"], "two numbers"),
+        (["--source", "-", "--target", "-"], "standard input is one text"),
     ],
 )
 def test_pairs_that_are_not_there(tmp_path, capsys, arguments, words):

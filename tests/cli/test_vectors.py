@@ -52,9 +52,24 @@ def test_one_model(models: Path, run) -> None:
     ]
     assert rows[3][5:] == ["", ""]
     assert "WordSim-353: none of its questions can be asked" in err
-    assert "cut: questions with a word that jieba cuts into several pieces" in err
+    assert "cut: questions with a word that the model's tokenizer cuts into several pieces" in err
     brief = run("eval", models / "zh", *own, "--method", "mul", "--among", 1)[1]
     assert [row[0] for row in rows_of(brief)[1:]] == ["pairs.txt"]  # of analogies the sums, and they are not asked
+
+
+def test_files_of_others_beside_our_own(models: Path, run, tmp_path: Path) -> None:
+    pairs = ("--pairs", models / "pairs.txt")
+    assert run("export", models / "zh", "-o", tmp_path / "zh.txt")[0] == 0
+    code, out, _ = run("eval", models / "zh", tmp_path / "zh.txt", *pairs)
+    assert code == 0
+    own, file = (row for row in rows_of(out) if row[0] == "pairs.txt" and len(row) > 6 and row[2] == "5")
+    assert (own[1], file[1]) == ("zh", "zh.txt")
+    assert own[3] == file[3] == "4"
+    assert own[6:] == file[6:]
+    (tmp_path / "v.kv").write_bytes(b"\x80\x04\x95abc")
+    code, _, err = run("eval", tmp_path / "v.kv")
+    assert code == 2
+    assert "save_word2vec_format" in err
 
 
 def test_several_models_and_json(models: Path, run) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from textdl.corpus import open_corpus
 from textdl.corpus.pairs import KINDS, open_pairs
-from textdl.errors import CorpusError, UsageError
+from textdl.errors import CorpusError, TextTypeError, UsageError
 
 
 def parallel(lines, seed=1):
@@ -68,6 +68,12 @@ def test_columns_of_a_file(tmp_path, compressed):
         open_pairs(path, columns=(1, 3)).read()
     with pytest.raises(CorpusError, match=r"line 1: 1 column, and .* or give two files"):
         open_pairs(["no tab"]).read()
+
+
+def test_tuples_are_pairs():
+    assert list(open_pairs([("a\tb", "c"), ("d", "e")])) == [("a\tb", "c"), ("d", "e")]
+    with pytest.raises(TextTypeError, match=r"pair 2 is \('d',\), not a tuple \(source, target\)"):
+        open_pairs([("a", "b"), ("d",)])
 
 
 def test_two_files(tmp_path):

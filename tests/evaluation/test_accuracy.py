@@ -68,5 +68,8 @@ def test_streams_and_long_lines(monkeypatch):
 def test_refused():
     with pytest.raises(UsageError, match="from 1 up"):
         top_k(uniform(6), encoded([3]), [0], policy=POLICY)
+    for k in (True, 1.5, "5"):
+        with pytest.raises(UsageError, match="from 1 up"):
+            top_k(uniform(6), encoded([3]), [k], policy=POLICY)
     with pytest.raises(UsageError, match="as it was trained, `line`, not `stream`"):
         top_k(uniform(6), encoded([3]), [1], policy=ScorePolicy("stream"))

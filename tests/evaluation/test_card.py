@@ -100,15 +100,71 @@ def test_policies_are_settled():
             return super().score(lines, contexts, policy=policy)
 
     vocab = Vocabulary(["a", "b", " ", "x"])
-    model = Windowed.random(len(vocab), policy=ScorePolicy("stream", 16, 8))
+    model = Windowed.random(len(vocab), policy=ScorePolicy("stream", 16, 5))
     one = subject("m", model, char(), vocab, None)
     for asked, done in (
-        (None, ScorePolicy("stream", 16, 8)),
-        (ScorePolicy("line"), ScorePolicy("line", 16, 8)),
+        (None, ScorePolicy("stream", 16, 5)),
+        (ScorePolicy("line"), ScorePolicy("line", 16, 5)),
         (ScorePolicy("stream", 6), ScorePolicy("stream", 6, 3)),
         (ScorePolicy("stream", 6, 1), ScorePolicy("stream", 6, 1)),
     ):
         assert card(one, lines=LINES, policy=asked)[0].policy == done
+
+
+def test_a_model_without_windows_is_given_none():
+    asked = ScorePolicy("line", 6)
+    assert card(made("m"), lines=LINES, policy=asked)[0].policy == asked
+
+
+def test_baselines_follow_no_policy_but_in_line_ends():
+    class LineOnly(Bigram):
+        def score(self, lines, contexts=None, *, policy=None):
+            assert policy.unit == "line"
+            return super().score(lines, contexts, policy=policy)
+
+    vocab = Vocabulary(["a", "b", " ", "x"])
+    simple = subject("characters", LineOnly.random(len(vocab)), char(), vocab, None)
+    for line_end in (True, False):
+        evaluation = card(made("m"), lines=LINES, baseline=simple, policy=ScorePolicy("stream", line_end=line_end))
+        assert evaluation[0].policy == ScorePolicy("stream", line_end=line_end)
+        assert [b.model for b in evaluation.baselines] == ["uniform (m)", "characters"]
+        assert {b.policy for b in evaluation.baselines} == {ScorePolicy(line_end=line_end)}
+
+
+def test_what_cannot_be_done_is_said_before_the_text_is_read_and_of_whom():
+    class Never(list):
+        def __iter__(self):
+            raise AssertionError("the text was read")
+
+    class LineOnly(Bigram):
+        def score(self, lines, contexts=None, *, policy=None):
+            if policy.unit != "line":
+                raise UsageError("only line by line")
+            return super().score(lines, contexts, policy=policy)
+
+    vocab = Vocabulary(["a"])
+    strict = subject("strict", LineOnly.random(len(vocab)), char(), vocab, None)
+    with pytest.raises(UsageError, match="strict: only line by line"):
+        card(made("easy"), strict, lines=Never(), policy=ScorePolicy("stream"))
+    with pytest.raises(UsageError, match="strict: --top 0"):
+        card(strict, lines=Never(), top=[0])
+    translator = Subject("translator", Translator.random(4), char(), vocab, None, encode_source=lambda lines: None)
+    with pytest.raises(UsageError, match="translator is a sequence-to-sequence model"):
+        card(made("easy"), translator, lines=Never())
+
+
+def test_source_lines_that_nobody_takes_or_that_are_too_few():
+    run = Run()
+    card(made("plain"), lines=LINES, source=LINES, run=run)
+    assert run.notes == ["none of the models takes source lines: they are not used"]
+    vocab = Vocabulary(["a", "b", " ", "x"])
+
+    def encode_source(lines):
+        return Encoded.from_lines([vocab.encode(list(line)) for line in lines], len(vocab))
+
+    translator = Subject("translator", Translator.random(len(vocab)), char(), vocab, None, encode_source=encode_source)
+    with pytest.raises(UsageError, match="3 source lines for 4 lines of text"):
+        card(translator, lines=LINES, source=LINES[:3])
 
 
 def test_progress_is_told():

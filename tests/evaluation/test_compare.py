@@ -7,9 +7,17 @@ import pytest
 from contracts.dummy import Bigram
 
 from textdl.errors import NotComparableError, UsageError
+from textdl.evaluation.accuracy import Accuracy
 from textdl.evaluation.compare import compare
 from textdl.evaluation.perplexity import from_document, to_document
-from textdl.evaluation.report import COLUMNS, comparison_tables, format_count, format_perplexity, report_card
+from textdl.evaluation.report import (
+    COLUMNS,
+    comparison_document,
+    comparison_tables,
+    format_count,
+    format_perplexity,
+    report_card,
+)
 from textdl.evaluation.spelling import Speller
 from textdl.protocols import ScorePolicy
 from textdl.vocabulary import Vocabulary
@@ -111,6 +119,44 @@ def test_a_difference_of_nothing_is_not_settled():
     assert place.settled is False
 
 
+def test_rounding_settles_nothing():
+    """A model beside its own result from another machine or a file, where every unit is off the same way."""
+    a = result("a")
+    read = from_document(json.loads(json.dumps(to_document([a]))))[0]
+    np.testing.assert_array_equal(read.unit_nats, a.unit_nats)
+    off = replace(a, unit_nats=a.unit_nats * (1 + 2e-7), open=a.open * (1 + 2e-7))
+    assert compare([a, off]).rankings[0].places[1].settled is False
+    off = replace(a, unit_nats=a.unit_nats * (1 + 2e-5), open=a.open * (1 + 2e-5))
+    assert compare([a, off]).rankings[0].places[1].settled is True
+
+
+def test_equal_names_are_numbered():
+    comparison = compare([result("a", seed=1), words("b"), result("a", seed=2), result("a", lines=["x"])])
+    assert {p.result.model for p in comparison.rankings[0].places} == {"a (1)", "b", "a (3)"}
+    assert "a (4) 1 lines" in comparison.refusals[0]
+
+
+def test_one_hash_with_other_counts_is_another_text():
+    a = result("a")
+    with pytest.raises(NotComparableError, match="across texts"):
+        compare([a, replace(a, text=replace(a.text, characters=10**6))])
+
+
+def test_what_was_not_counted_is_not_ranked():
+    none = result("none", lines=["", ""], policy=ScorePolicy(line_end=False))
+    table = report_card([none])
+    assert table.rows[0][3:5] == ["-", "-"]
+    with pytest.raises(NotComparableError):
+        compare([none, none])
+
+
+def test_a_ranking_beyond_every_float_is_json():
+    table = np.array([[1 - 4e-38, 0, 1e-38, 1e-38, 1e-38, 1e-38]] * 6)
+    far = [replace(result(n, model=Bigram(table)), closed=1e6) for n in "ab"]
+    document = json.loads(json.dumps(comparison_document(compare(far)), allow_nan=False))
+    assert document["rankings"][1]["places"][0]["value"] == "inf"
+
+
 def test_results_from_files_compare_too():
     a, b = result("a", seed=1), words("b", seed=2)
     read = [from_document(json.loads(json.dumps(to_document([r]))))[0] for r in (a, b)]
@@ -151,6 +197,14 @@ def test_report_card():
     assert values == sorted(values)
     assert next(row for row in table.rows if row[0] == "l")[10:12] == ["1.2 M", "2.0"]
     text = "\n".join(table.footnotes)
+    assert "Nothing is known of the training lines of w, mle, c: a leak could not be found." in text
+    flattered = replace(result("5-gram of characters"), leaked=1, leak_checked=1)
+    assert any(
+        "5-gram of characters was trained on 1" in said for said in report_card([words("w")], [flattered]).footnotes
+    )
+    asked = [Accuracy(n, 1, {1: 0.5}) for n in (9_000, 10_000)]
+    said = report_card([words("w"), result("c")], accuracy=asked).footnotes[-1]
+    assert "over 9,000 to 10,000 tokens" in said
     assert "* mle gives 6 of 28 tokens probability 0, so its total is infinite; not ranked." in text
     assert (
         "l was trained on 2 of the 4 lines of this text that have 10 characters or more (50.0%), which flatters it."
@@ -174,5 +228,5 @@ def test_formats():
     assert format_perplexity(math.log(123456), 1) == "123,456"
     assert format_perplexity(5000.0, 1) == "3.0e+2171"
     assert format_perplexity(math.inf, 3) == "inf"
-    assert format_perplexity(None, 3) == "-"
+    assert format_perplexity(None, 3) == format_perplexity(0.0, 0) == "-"
     assert [format_count(x) for x in (950, 12_345, 4.5e6, 1.2e9)] == ["950", "12.3 k", "4.5 M", "1.2 G"]

@@ -17,7 +17,7 @@ from textdl.evaluation.spelling import Speller
 from textdl.protocols import ScorePolicy
 from textdl.vocabulary import Vocabulary
 
-from .pieces import card, char, subject
+from .pieces import Splitter, card, char, subject
 
 LINES = st.lists(st.text("abx ", max_size=12), min_size=1, max_size=30)
 
@@ -54,6 +54,43 @@ def test_shares_add_up_to_the_text(lines, block, line_end):
         assert "".join(token.text for token in line.tokens) == text + "⏎" * line_end
         assert line.bits_per_token * len(line.tokens) == pytest.approx(sum(t.bits for t in line.tokens))
         assert [token.known for token in line.tokens] == [c != "x" for c in text] + [True] * line_end
+
+
+@pytest.mark.parametrize("block", [1, 2, 1000])
+def test_each_unknown_token_carries_its_own_spelling(monkeypatch, block):
+    monkeypatch.setattr(score_module, "_BLOCK", block)
+    vocab = Vocabulary(["a"])
+    speller = Speller.fit({"x": 100, "y": 1}, ["a"], single_code_point=True)
+    lines = ["ax", "yax", "", "yy"]
+    found = card(subject("m", uniform(4), char(), vocab, speller), lines=lines, details=True).details[0]
+    for line in found.first:
+        for token in line.tokens:
+            spelling = 0.0 if token.known else -speller.log_prob_unknown(token.text)
+            assert token.bits == pytest.approx((math.log(3) + spelling) / math.log(2), rel=1e-5)
+
+
+class Bytes(Splitter):
+    """Three tokens for a Chinese character, as byte-level tokenizers have; others are themselves."""
+
+    def encode(self, line):
+        return [f"<{byte}>" for byte in line.encode()]
+
+    def decode(self, pieces):
+        return bytes(int(piece[1:-1]) for piece in pieces).decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [("a中b文", ["a", "中", "b", "文", "⏎"]), ("a\ufffd", ["a", "\ufffd", "\ufffd", "\ufffd", "⏎"])],
+)
+def test_bytes_are_shown_as_the_character_they_make(line, shown):
+    vocab = Vocabulary([f"<{i}>" for i in range(256)])
+    found = card(subject("m", uniform(259), Bytes(), vocab, None), lines=[line], details=True).details[0]
+    (first,) = found.first
+    assert [token.text for token in first.tokens] == shown
+    assert sum(token.pieces for token in first.tokens) == len(line.encode()) + 1
+    assert first.more == 0
+    assert [token.bits for token in first.tokens] == pytest.approx([t.pieces * math.log2(258) for t in first.tokens])
 
 
 @settings(max_examples=15)
@@ -115,12 +152,25 @@ def test_the_page_needs_nothing_else_and_escapes_text():
     assert "class=wide" in html
 
 
+def test_a_token_is_text_and_no_markup():
+    tokens = ["<script>alert(1)</script>", 'a"b', "\u202e", "\x00", "中"]
+    vocab = Vocabulary(tokens)
+    whole = Splitter("whole", r"<script>.*?</script>|a\"b|.")
+    evaluation = card(subject("m", uniform(len(vocab)), whole, vocab, None), lines=["".join(tokens)], details=True)
+    html = page("t", report_card(evaluation.results), evaluation.details)
+    assert "<script" not in html
+    assert ">&lt;script&gt;alert(1)&lt;/script&gt;</b>" in html
+    assert ">中</b>" in html
+    assert ">U+202E</b>" in html  # would turn the rest of the page round
+    assert ">U+0000</b>" in html
+
+
 def test_a_page_shows_what_is_infinite():
     vocab = Vocabulary(["a", "b"])
     table = np.full((5, 5), 1 / 3)
     table[:, [1, 4]] = 0
     evaluation = card(subject("mle", Bigram(table), char(), vocab, None), lines=["abbbbb", "aaaaa"], details=True)
     html = page("t", report_card(evaluation.results), evaluation.details)
-    assert 'data-b="∞"' in html
+    assert 'data-b="∞ bits"' in html
     assert "∞ bits/char" in html
     assert "nan" not in html

@@ -203,6 +203,82 @@ def test_document_round_trip():
             from_document(wrong)
 
 
+def document(**given):
+    """What `eval --json` writes of a small text with one unknown token."""
+    return json.loads(json.dumps(to_document([run(["ab", "ax", "b"], **given)])))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("models", 0, "open", "nats"), -5.0, "no total of surprisals"),
+        (("models", 0, "open", "nats"), math.nan, "no total of surprisals"),
+        (("models", 0, "open", "nats"), 1e-3, "do not rise"),
+        (("models", 0, "open", "nats"), "inf", "are not .* bits/char"),
+        (("models", 0, "open", "bits_per_char"), 0.1, "are not 0.1 bits/char"),
+        (("models", 0, "open", "nats"), None, None),
+        (("models", 0, "closed", "nats"), "inf", "0 tokens of probability 0"),
+        (("models", 0, "zero_probability"), 2, "2 tokens of probability 0"),
+        (("models", 0, "tokens"), 0, "are not 0"),
+        (("models", 0, "tokens"), "8", "'8' is no count"),
+        (("models", 0, "tokens"), True, "is no count"),
+        (("models", 0, "line_ends"), 2, "2 line ends were counted of 3 lines"),
+        (("models", 0, "unknown", "tokens"), 2, "2 unknown and 7 other tokens are not 8"),
+        (("models", 0, "lossy", "lines"), 4, "4 of 3 lines"),
+        (("models", 0, "lossy", "lines"), "x", "is no count"),
+        (("models", 0, "units", "nats"), [1.0, 2.0, 3.0], "its units have 6 nats"),
+        (("models", 0, "units", "nats"), [1.0], "its units do not have"),
+        (("models", 0, "units", "nats"), [[1.0], [2.0], [3.0]], "its units do not have"),
+        (("models", 0, "units", "characters"), [1, 2, 3], "its units do not have the 8 characters"),
+        (("models", 0, "units"), None, None),
+        (("models", 0, "policy", "unit"), "page", "expected 'line' or 'stream'"),
+        (("models", 0, "policy", "window"), 0, "from 1 up"),
+        (("models", 0, "model"), 5, "5 is no text"),
+        (("models", 0, "keys", "token"), 5, "5 is no text"),
+        (("models", 0, "versions"), None, "not results of"),
+        (("models", 0, "versions"), [], "not results of"),
+        (("models", 0), "a", "not results of"),
+        (("models",), [], 'there are no "models"'),
+        (("models",), "x", 'there are no "models"'),
+        (("text", "characters"), 7, "are not .* bits/char"),
+        (("text", "characters"), 0, "cannot have"),
+        (("text", "characters"), "x", "the characters of the text"),
+        (("text", "bytes"), 3, "cannot have"),
+        (("text", "lines"), 0, "cannot have"),
+        (("text", "sha256"), 5, "the sha256 of the text"),
+    ],
+)
+def test_results_that_were_changed_are_refused(path, value, message):
+    found = document()
+    assert len(from_document(found)) == 1
+    at = found
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    if message is None:
+        assert from_document(found)
+        return
+    with pytest.raises(ModelError, match=message):
+        from_document(found)
+
+
+@pytest.mark.parametrize("policy", [ScorePolicy(), ScorePolicy(line_end=False), ScorePolicy("stream")])
+@pytest.mark.parametrize("zero", [False, True])
+def test_whatever_is_written_is_read(policy, zero):
+    table = np.full((5, 5), 0.25)
+    table[:, [1, 4] if zero else [1]] = 0
+    found = document(model=Bigram(table), policy=policy)
+    assert json.loads(json.dumps(to_document(from_document(found)))) == found
+
+
+def test_nothing_counted_is_no_perplexity():
+    blank = run(["", ""], policy=ScorePolicy(line_end=False)).to_dict()
+    assert blank["closed"]["ppl_token"] is blank["excl"]["ppl_token"] is None
+    strange = run(["xy"], policy=ScorePolicy(line_end=False)).to_dict()
+    assert strange["excl"]["ppl_token"] is None
+    assert strange["closed"]["ppl_token"] > 1
+
+
 def test_perplexity_of_extremes():
     assert perplexity(0, 0) == 1
     assert perplexity(1e6, 1) == math.inf

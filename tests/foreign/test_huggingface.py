@@ -10,7 +10,7 @@ from conftest import chatter, hanzi
 
 import textdl
 from textdl.encoded import BOS, EOS, UNK
-from textdl.errors import NotComparableError, UsageError
+from textdl.errors import ModelError, NotComparableError, UsageError
 from textdl.evaluating import subject
 from textdl.foreign import huggingface
 from textdl.protocols import ScorePolicy
@@ -152,6 +152,28 @@ def test_totals_do_not_depend_on_batches(byte_level, unit, monkeypatch):
     for cells in (1, 9_000, 50_000):
         monkeypatch.setattr(huggingface, "_CELLS", cells)
         assert textdl.evaluate(byte_level, LINES, policy=policy)[0].closed == pytest.approx(whole.closed, rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", ["line", "stream"])
+def test_without_line_ends(byte_level, unit):
+    """They are seen and not scored."""
+    model, cut = huggingface.load(byte_level)
+    lines = textdl.vocabulary.Vocabulary(list(cut.inventory)).encode_lines(cut.encode_lines(LINES))
+    whole = np.concatenate(list(model.score(lines, policy=ScorePolicy(unit, 12, 5))))
+    without = np.concatenate(list(model.score(lines, policy=ScorePolicy(unit, 12, 5, line_end=False))))
+    ends = lines.offsets[1:] + np.arange(len(lines))
+    np.testing.assert_array_equal(without, np.delete(whole, ends))
+
+
+def test_a_tokenizer_of_another_network_is_refused(byte_level, tmp_path):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(byte_level)
+    small = transformers.GPT2Config(
+        vocab_size=100, n_positions=8, n_embd=4, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0
+    )
+    transformers.GPT2LMHeadModel(small).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"its network 100 embeddings. They do not belong together"):
+        subject(tmp_path)
 
 
 def test_text_that_spells_a_special_token_is_text(byte_level):

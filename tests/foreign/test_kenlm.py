@@ -28,6 +28,12 @@ def test_the_words_stand_in_the_file(kind):
     assert len(words) == 13
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_counts_are_those_of_the_arpa_file(kind):
+    counts = re.findall(r"^ngram \d=(\d+)$", (DATA / "tiny.o3.arpa").read_text("utf-8"), re.MULTILINE)
+    assert foreign._counts(DATA / f"tiny.o3.{kind}") == [*map(int, counts)]
+
+
 def test_what_is_no_kenlm_file(tmp_path):
     assert not foreign.is_kenlm(DATA / "tiny.o3.arpa")
     assert not foreign.is_kenlm(tmp_path)
@@ -54,6 +60,7 @@ class TestWithTheModule:
         including, excluding = (float(x) for x in re.findall(r"OOVs:\t(\d+\.\d+)", printed))
         assert result.ppl_token == pytest.approx(including, rel=1e-5)
         assert result.excl_ppl_token == pytest.approx(excluding, rel=1e-5)
+        assert result.size == sum(foreign._counts(DATA / f"tiny.o3.{kind}"))
         assert result.unknown == int(re.search(r"^OOVs:\t(\d+)$", printed, re.MULTILINE)[1])
 
     def test_the_same_as_its_arpa_file(self, kind):
@@ -76,5 +83,6 @@ class TestWithTheModule:
         np.testing.assert_allclose(scores, stepped, rtol=1e-6)
         assert log_probs[0, BOS] == -np.inf
         assert len(np.concatenate(list(model.score(lines, policy=ScorePolicy(line_end=False))))) == lines.tokens
-        with pytest.raises(UsageError, match="line by line"):
-            list(model.score(lines, policy=ScorePolicy("stream")))
+        for policy in (ScorePolicy("stream"), ScorePolicy("line", None, 5), ScorePolicy("line", 2)):
+            with pytest.raises(UsageError, match="line by line"):
+                list(model.score(lines, policy=policy))

@@ -9,7 +9,7 @@ import pytest
 from contracts.dummy import Bigram
 
 import textdl
-from textdl.errors import UsageError
+from textdl.errors import ModelError, TextTypeError, UsageError
 from textdl.evaluating import adopt
 
 DATA = Path(__file__).parents[1] / "data" / "kenlm-tiny"
@@ -45,11 +45,50 @@ def test_an_object_with_three_methods():
     assert adopt(Bigram(table), "char", ["a", "b"]).name == "Bigram"
 
 
+def test_arrays_however_they_come():
+    class Given(Three):
+        def __init__(self, change):
+            super().__init__(Bigram.random(5, 1))
+            self.change = change
+
+        def score(self, lines, contexts=None, *, policy=None):
+            return self.change(list(self._inner.score(lines, contexts, policy=policy)))
+
+    def total(change):
+        return textdl.evaluate(adopt(Given(change), "char", ["a", "b"]), ["ab", "b"])[0].closed
+
+    expected = total(iter)
+    assert total(np.concatenate) == total(lambda arrays: [a.tolist() for a in arrays]) == pytest.approx(expected)
+    with pytest.raises(ModelError, match=r"Given.score gave an array of the shape \(1, 1\)"):
+        total(lambda arrays: [a[None] for a in arrays])
+    with pytest.raises(ModelError, match=r"Given.score gave a list .*flat arrays of numbers"):
+        total(lambda arrays: [["a"]])
+    with pytest.raises(ModelError, match=r"Given.score gave an array of the shape \(\)"):
+        total(lambda arrays: np.concatenate(arrays).tolist())
+
+
 def test_what_it_lacks_is_said():
     with pytest.raises(UsageError, match="object has no score and no start and no step"):
         adopt(object(), "char", ["a"])
     with pytest.raises(UsageError, match="a model of 5 tokens and 3 pieces"):
         adopt(Bigram.random(5), "char", ["a", "b", "c"])
+
+    class Otherwise(Three):
+        def score(self, lines):
+            raise AssertionError
+
+    with pytest.raises(UsageError, match=r"Otherwise.score is called as score\(lines, contexts, policy=policy\)"):
+        adopt(Otherwise(None), "char", ["a"])
+    named = Three(Bigram.random(5))
+    named.policy = "line"
+    with pytest.raises(UsageError, match=r"Three.policy is 'line'; expected a .*ScorePolicy"):
+        adopt(named, "char", ["a", "b"])
+    for pieces in ("ab", ["a", 2], [b"a", b"b"]):
+        with pytest.raises(TextTypeError, match="expected a list of str"):
+            adopt(Bigram.random(5), "char", pieces)
+    assert adopt(Bigram.random(5), "char", (piece for piece in "ab")).vocab.pieces == ["a", "b"]
+    with pytest.raises(UsageError, match="a tokenizer of the type int"):
+        adopt(Bigram.random(5), 3, ["a", "b"])
 
 
 def test_an_arpa_file_gives_the_figures_of_query():

@@ -84,6 +84,34 @@ def test_cross_attention_by_the_equations_in_numpy():
         np.testing.assert_allclose(found[i, :t], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("lengths", "sources"), [((520, 3), (2, 530)), ((5, 3), (2, 530)), ((530, 4), (3, 1))])
+def test_long_rows_are_attended_to_without_their_scores_in_memory(lengths, sources):
+    lengths, sources = torch.tensor(lengths), torch.tensor(sources)
+    layer, y, m = attention(), rows(lengths, 1).requires_grad_(), rows(sources, 2)
+    at, of_memory = Packing(lengths, 2), Packing(sources, 2)
+    weight = rows(lengths, 3) * inside(lengths)[..., None]
+
+    def padded(x):
+        mask = Padding(lengths) & Causal()
+        x = layer(x, View.of(mask, x.shape[1], x.shape[1], x.device))
+        view = View.of(Padding(sources), x.shape[1], m.shape[1], x.device)
+        return layer.across(x, layer.keys_values(m), view)
+
+    def packed(x):
+        x = layer.packed(at.pack(x), at, causal=True)
+        return at.unpack(layer.packed(x, at, memory=(of_memory.pack(m), of_memory)), int(lengths.max()))
+
+    found = []
+    for way in (padded, packed):
+        y.grad = None
+        out = way(y)
+        (out * weight).sum().backward()
+        found.append((out.detach()[inside(lengths)], y.grad[inside(lengths)]))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert not at._biases or int(lengths.max()) < 512
+
+
 @pytest.mark.parametrize("causal", [True, False])
 def test_gradients_are_those_of_padded_rows(causal):
     layer, x = attention(), rows(LENGTHS, 6)

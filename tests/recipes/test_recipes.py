@@ -42,7 +42,7 @@ def test_on_the_command_line(monkeypatch, capsys, tmp_path):
     assert main(["reproduce", "lstm-en", "-o", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[1].split("\t") == ["a", "2.5000", "2.0000", "0.1", "NO"]
-    assert "one line: about 1 minutes" in err
+    assert "one line: about 1 minute on two cores." in err
 
 
 @pytest.mark.slow

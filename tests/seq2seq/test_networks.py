@@ -6,8 +6,10 @@ from seq2seq.small import V, copies, network
 from textdl.encoded import EOS, Encoded
 from textdl.errors import UsageError
 from textdl.generation.beam import beam_search
+from textdl.layers.attention import MultiHeadAttention
 from textdl.seq2seq.model import Seq2SeqModel
 from textdl.seq2seq.network import Sharing
+from textdl.seq2seq.transformer import TransformerSeq2Seq
 
 KINDS = {
     "transformer": {},
@@ -105,6 +107,48 @@ def test_attention_can_be_looked_at(net):
     np.testing.assert_allclose(weights.sum(1), 1.0, rtol=1e-4)
 
 
+def test_prefixes_of_unlike_lengths_stay_with_their_sources(net):
+    model = Seq2SeqModel(net)
+    sources, prefixes = [[3, 4], [5, 6, 7], [8], [9]], [[5, 6, 7], [], [4, 3], [10]]
+    together, state = model.start(Encoded.from_lines(sources, V), Encoded.from_lines(prefixes, V))
+    after, _ = model.step(state, np.array([3, 4, 5, 6]))
+    for i, (source, prefix) in enumerate(zip(sources, prefixes, strict=True)):
+        alone, state = model.start(Encoded.from_lines([source], V), Encoded.from_lines([prefix], V))
+        np.testing.assert_allclose(together[i], alone[0], rtol=1e-4, atol=2e-5)
+        np.testing.assert_allclose(after[i], model.step(state, np.array([3 + i]))[0][0], rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_what_is_looked_at_is_what_is_taken_in(norm, monkeypatch):
+    """With one head, cross-attention of a layer gives W_o sum_s a_ts v_s, for the weights a that are shown of that layer."""
+    source, ids = torch.tensor([3, 4, 5, EOS]), torch.tensor([EOS, 6, 7])
+    taken = []
+    packed = MultiHeadAttention.packed
+
+    def watched(self, *args, memory=None, **kwargs):
+        result = packed(self, *args, memory=memory, **kwargs)
+        if memory is not None:
+            taken.append(result[:3])
+        return result
+
+    monkeypatch.setattr(MultiHeadAttention, "packed", watched)
+    shown = set()
+    for seed in range(1, 7):
+        net = network(seed=seed, heads=1, norm=norm)
+        with torch.no_grad():
+            weights = net.look(source, ids)
+            taken.clear()
+            net.force(source[None], torch.tensor([4]), ids[None], torch.tensor([3]))
+            memory = net.read(source[None], torch.tensor([4]))
+            explained = [
+                torch.allclose(taken[i], weights @ memory[2 * i + 2][0, 0] @ layer.cross.output.T, atol=1e-4)
+                for i, layer in enumerate(net.decoder_layers)
+            ]
+        assert sum(explained) == 1
+        shown.add(explained.index(True))
+    assert shown == {0, 1}
+
+
 def test_additive_attention_by_its_equations():
     """e_ts = v tanh(W h_t + U m_s), in numpy."""
     net = network("rnn", attention="additive", layers=1)
@@ -174,6 +218,29 @@ def test_unknown_names(options):
 def test_unknown_names_of_the_recurrent_one(options):
     with pytest.raises(UsageError, match="--"):
         network("rnn", **options)
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_new_network_does_not_predict_what_it_was_fed(turned):
+    """Source, target and output share a matrix, and R alone keeps a row from being nearest to itself."""
+    net = TransformerSeq2Seq(source_vocab_size=50, vocab_size=50, joint=True, size=64, heads=2, layers=1)
+    net.initialise(torch.Generator().manual_seed(1))
+    if not turned:
+        with torch.no_grad():
+            net.turn.copy_(torch.eye(64))
+    model, ids = Seq2SeqModel(net.eval()), np.arange(3, 50)
+    _, state = model.start(Encoded.from_lines([[3]] * len(ids), 50))
+    log_probs, _ = model.step(state, ids)
+    repeated = np.exp(log_probs[np.arange(len(ids)), ids]).mean()
+    assert repeated < 0.05 if turned else repeated > 0.3
+
+
+@pytest.mark.parametrize(("positions", "told_apart"), [("sinusoidal", True), ("learned", False)])
+def test_positions_far_out(positions, told_apart):
+    """There are 1,024 learned vectors; waves go on."""
+    net = network(positions=positions)
+    x, _ = net._embedded(torch.zeros(2, 16), torch.tensor([1030, 1040]))
+    assert torch.equal(x[0], x[1]) is not told_apart
 
 
 def test_copies_are_pairs():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import IO, TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from textdl.cli.options import JsonFile, Quiet, Seed, SourceText, TextOptions, spread
-from textdl.cli.output import TerminalRun, json_file, rows_as_they_come, say, table, write_json
+from textdl.cli.output import TerminalRun, json_file, report_file, rows_as_they_come, say, table, write_json
 
 if TYPE_CHECKING:
     from textdl.bundle import TokenScore
+    from textdl.corpus import Corpus
     from textdl.evaluation.perplexity import Result
     from textdl.evaluation.report import Table
     from textdl.protocols import ScorePolicy
@@ -91,7 +92,10 @@ def evaluate(
             "--copied", metavar="FILE", help="Training text: also the share of samples' n-grams copied from it."
         ),
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=1, help="Drawn from each model for --copied.")] = 200,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=1, show_default=False, help="Drawn from each model for --copied (200)."),
+    ] = None,
     tokenizer: FileTokenizer = "whitespace",
     json: JsonFile = None,
     html: Annotated[
@@ -110,19 +114,20 @@ def evaluate(
     from textdl.evaluation.report import card_document, report_card
 
     run = TerminalRun(quiet=quiet, seed=seed)
-    opened = reading.open([text])
-    if html is not None and not html.parent.is_dir():
-        raise UsageError(f"--html {html}: there is no directory {html.parent}")
+    if samples is not None and copied is None:
+        raise UsageError("--samples says how many are drawn for --copied FILE, which was not given")
+    opened, sources, basis, training = _read([text, source, baseline_text, copied], reading)
+    assert opened is not None  # --text is required
+    check_reports({"--json": json, "--html": html}, [opened, sources, basis, training], models)
     with run.shown():
         subjects = [subject(model, tokenizer=tokenizer, run=run) for model in models]
         card = textdl.evaluate(
-            subjects, opened, source=None if source is None else reading.open([source]), words=words,
-            policy=context.policy(), baseline_text=None if baseline_text is None else reading.open([baseline_text]),
+            subjects, opened, source=sources, words=words, policy=context.policy(), baseline_text=basis,
             details=html is not None, top=_numbers(top), run=run,
         )  # fmt: skip
         found = (
-            copying(subjects, reading.open([copied]), opened, samples=samples, words=words, seed=seed, run=run)
-            if copied is not None
+            copying(subjects, training, opened, samples=samples or 200, words=words, seed=seed, run=run)
+            if training is not None
             else []
         )
     drawn = report_card(card.results, card.baselines, card.accuracy)
@@ -130,7 +135,8 @@ def evaluate(
         document = card_document(card.results, card.baselines, card.accuracy)
         write_json(document | ({"copied": [row.to_dict() for row in found]} if found else {}), json)
     if html is not None:
-        html.write_text(page(f"Report card: {opened.name}", drawn, card.details), "utf-8")
+        with report_file("--html", html) as out:
+            out.write(page(f"Report card: {opened.name}", drawn, card.details))
         say(f"Written: {html}")
     if json != "-":
         show(drawn, quiet=quiet)
@@ -156,20 +162,14 @@ def compare(
     import textdl
     from textdl.evaluation.report import comparison_document, comparison_tables
 
-    results: list[Result] = []
-    models: list[Path] = []
+    given: list[Result | Path] = []
     for path in inputs:
-        if _is_json(path):
-            results += _results(path)
-        else:
-            models.append(path)
+        given += _results(path) if _is_json(path) else [path]
     run = TerminalRun(quiet=quiet)
+    opened, sources = _read([text, source], reading)
+    check_reports({"--json": json}, [opened, sources], inputs)
     with run.shown():
-        comparison = textdl.compare(
-            *results, *models, words=words, tokenizer=tokenizer, run=run,
-            text=None if text is None else reading.open([text]),
-            source=None if source is None else reading.open([source]),
-        )  # fmt: skip
+        comparison = textdl.compare(*given, text=opened, source=sources, words=words, tokenizer=tokenizer, run=run)
     if json is not None:
         write_json(comparison_document(comparison), json)
     if json != "-":
@@ -198,11 +198,10 @@ def score(
 
     if (text is None) == (not sentences):
         raise UsageError("give either sentences to score or --text FILE")
+    opened, sources = _read([text, source], reading)
+    check_reports({"--json": json}, [opened, sources], [model])
     loaded = textdl.load(model)
-    tokens = loaded.score_tokens(
-        reading.open([text]) if text is not None else sentences or [],
-        None if source is None else reading.open([source]),
-    )
+    tokens = loaded.score_tokens(opened if opened is not None else sentences or [], sources)
     explained = loaded.family == "ngram"
     columns = ["line", "token", "ln p", "ln <unk>", "spelling", *(["log10 p", "n-gram", "back-off"] * explained)]
     with nullcontext(None) if json is None else json_file(json) as out:
@@ -321,6 +320,52 @@ def show(drawn: Table, *, quiet: bool) -> None:
             say(f"  {note}")
 
 
+def _read(names: Iterable[str | None], reading: TextOptions) -> list[Corpus | None]:
+    """The texts of a command."""
+    from textdl.errors import UsageError
+
+    asked = list(names)
+    if asked.count("-") > 1:
+        raise UsageError("standard input (-) can be one text only, and was given for two: write one to a file")
+    return [None if name is None else reading.open([name]) for name in asked]
+
+
+def check_reports(
+    reports: Mapping[str, str | Path | None], corpora: Iterable[Corpus | None] = (), models: Iterable[Path] = ()
+) -> None:
+    """Refuse, before any work, a report that could not be written or would replace what is read.
+
+    Args:
+        reports: files by their options; `-` of --json is stdout.
+        models: files and directories.
+
+    Raises:
+        UsageError: says which, and why.
+    """
+    from textdl.errors import UsageError
+
+    read = {file.resolve() for corpus in corpora if corpus is not None for file, _, _ in corpus.files()}
+    taken: dict[Path, str] = {}
+    kept = [model.resolve() for model in models]
+    for option, name in reports.items():
+        if name is None or (option == "--json" and str(name) == "-"):
+            continue
+        path = Path(name).resolve()
+        if str(name) == "-" or path.is_dir():
+            raise UsageError(f"{option} {name}: a file is expected; name one, such as card{option.replace('--', '.')}")
+        if not path.parent.is_dir():
+            raise UsageError(f"{option} {name}: there is no directory {path.parent}. Make it first, or name another.")
+        if path in read:
+            raise UsageError(f"{option} {name} is a text that is read, and would be lost. Name another file.")
+        if any(path == model or model in path.parents for model in kept):
+            raise UsageError(
+                f"{option} {name} is, or lies in, what is evaluated, and stays as it is. Name another file."
+            )
+        if path in taken:
+            raise UsageError(f"{option} {name} is the file of {taken[path]} too. Name two files.")
+        taken[path] = option
+
+
 def _numbers(text: str | None) -> list[int]:
     """`1,5,10`."""
     from textdl.errors import UsageError
@@ -335,7 +380,7 @@ def _is_json(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(64).lstrip()[:1] == b"{"
+        return file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
 
 
 def _results(path: Path) -> list[Result]:
@@ -345,6 +390,8 @@ def _results(path: Path) -> list[Result]:
     from textdl.evaluation.perplexity import from_document
 
     try:
-        return from_document(json.loads(path.read_text("utf-8")))
-    except (ValueError, ModelError) as error:
+        return from_document(json.loads(path.read_text("utf-8-sig")))
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is neither a model nor a file of `textdl eval --json`: {error}") from error
+    except ModelError as error:
+        raise UsageError(f"{path}: {error}") from error

@@ -7,6 +7,7 @@ progress is a plain line now and then.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -113,11 +114,32 @@ def json_file(file: str) -> Iterator[IO[str]]:
     if file == "-":
         yield sys.stdout
         return
+    with report_file("--json", Path(file)) as out:
+        yield out
+
+
+@contextmanager
+def report_file(option: str, path: Path) -> Iterator[IO[str]]:
+    """A file that gets its name when it is whole: what was there before stays until then.
+
+    Raises:
+        UsageError: it cannot be written; names the option.
+    """
+    target = path.resolve()
+    whole = not target.exists() or target.is_file()  # else a device or a pipe, which is written as it is
+    part = target.with_name(target.name + ".part") if whole else target
     try:
-        with Path(file).open("w", encoding="utf-8") as out:
+        with part.open("w", encoding="utf-8", errors="backslashreplace") as out:
             yield out
+        if whole:
+            os.replace(part, target)
     except OSError as error:
-        raise UsageError(f"--json {file}: cannot write it ({error.strerror})") from error
+        if error.filename not in (None, str(part), str(target)):
+            raise  # of something that was read meanwhile
+        raise UsageError(f"{option} {path}: cannot write it ({error.strerror or error})") from error
+    finally:
+        if whole:
+            part.unlink(missing_ok=True)
 
 
 class TerminalRun(Run):

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from textdl.cli.evaluate import check_reports
 from textdl.cli.options import JsonFile, Quiet
 from textdl.cli.output import TerminalRun, say, table, write_json
 
@@ -29,8 +30,9 @@ def reproduce(
         table(["recipe", "minutes", "what"], [[n, f"{recipe(n).minutes:g}", recipe(n).title] for n in NAMES])
         return 0
     chosen = recipe(name)
+    check_reports({"--json": json}, models=[] if output is None else [output])
     if not quiet:
-        say(f"{chosen.title}: about {chosen.minutes:g} minutes on two cores.")
+        say(f"{chosen.title}: about {chosen.minutes:g} minute{'s' * (chosen.minutes != 1)} on two cores.")
     run = TerminalRun(quiet=quiet)
     with tempfile.TemporaryDirectory(prefix="reproduce-") if output is None else nullcontext(str(output)) as directory:
         with run.shown():

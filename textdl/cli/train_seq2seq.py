@@ -81,7 +81,11 @@ class PairOptions:
     ] = 6.0
     processes: Annotated[int, typer.Option("--processes", min=0, help="That tokenize; 0: one for each core.")] = 0
     sanity: Annotated[
-        bool, typer.Option("--sanity", help="First learn 100 pairs by heart; stop with the reason if that fails.")
+        bool,
+        typer.Option(
+            "--sanity",
+            help="First learn 100 pairs by heart, in a fifth of --budget at most; stop with the reason if that fails.",
+        ),
     ] = False
     seed: Seed = 1
     quiet: Quiet = False
@@ -97,6 +101,10 @@ class PairOptions:
                 return None
             if (one is None) == (source is None and target is None) or (source is None) != (target is None):
                 raise UsageError(f"give {names}")
+            if source == target == "-":
+                raise UsageError(
+                    "--source - --target -: standard input is one text. Give --pairs -, with tabs, or two files."
+                )
             return open_pairs(
                 one if one is not None else source, target, encoding=self.encoding, columns=self._columns(),
                 max_ratio=self.max_ratio,
@@ -131,7 +139,7 @@ def seq2seq(
     heads: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="transformer: of attention (4).")] = None,
     inner_size: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="transformer: features inside a layer (4 times those of a token).")] = None,
     positions: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="transformer: sinusoidal, rotary, learned or none (sinusoidal).")] = None,
-    activation: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="transformer: relu, relu2 or gelu (relu).")] = None,
+    activation: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="transformer: relu2 or gelu (relu2).")] = None,
     norm: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="transformer: pre or post (pre).")] = None,
     cell: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="rnn: lstm, gru, elman or elman-relu (lstm).")] = None,
     attention: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="rnn: multiplicative, additive or none (multiplicative).")] = None,

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from textdl.cli.options import Encoding, JsonFile, Quiet
-from textdl.cli.output import TerminalRun, say, table, write_json
+from textdl.cli.output import TerminalRun, rows_as_they_come, say, write_json
 
 
 def translate(
     model: Annotated[Path, typer.Argument(metavar="MODEL")],
     sentences: Annotated[list[str] | None, typer.Argument(metavar="[SENTENCE...]", help="What to translate; or --input.")] = None,
     source: Annotated[str | None, typer.Option("--input", "--source", metavar="FILE", help="Translate the lines of a file; - for stdin.")] = None,
+    pairs: Annotated[str | None, typer.Option("--pairs", metavar="FILE", help="Instead of --input and --reference: lines of both with a tab between, everyday, or toy:TASK:LENGTH.")] = None,
     reference: Annotated[str | None, typer.Option("--reference", metavar="FILE", help="How people translated the lines: gives BLEU and chrF.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the translations there.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the translations there; with --n-best a table of line, score, translation.")] = None,
     versus: Annotated[str | None, typer.Option("--versus", metavar="FILE", help="With --reference: another system's translations, for paired bootstrap.")] = None,
     beam: Annotated[int, typer.Option("--beam", min=1, help="Hypotheses kept open; 1: greedy.")] = 5,
     length_penalty: Annotated[float, typer.Option("--length-penalty", help="Above 0 favours longer translations.")] = 1.0,
@@ -34,48 +37,67 @@ def translate(
     """Translate sentences or the lines of a file, one a line. BLEU and chrF where there is a --reference."""
     from textdl import translation
     from textdl.bundle import load
-    from textdl.corpus import open_corpus
-    from textdl.errors import UsageError
+    from textdl.corpus import open_corpus, open_pairs
+    from textdl.errors import CorpusError, UsageError
+    from textdl.evaluation.attention_map import check_picture
 
-    if (source is None) == (not sentences):
-        raise UsageError("give either sentences to translate or --input FILE")
-    if versus is not None and reference is None:
+    if sum(given not in (None, []) for given in (sentences, source, pairs)) != 1:
+        raise UsageError("give either sentences to translate, or --input FILE, or --pairs FILE")
+    if pairs is not None and reference is not None:
+        raise UsageError("--pairs brings its own references: leave out --reference, or give --input")
+    if versus is not None and reference is None and pairs is None:
         raise UsageError("--versus compares two systems by --reference, which is missing")
+    if attention is not None:
+        check_picture(attention)
+    for option, file in (("--output", output), ("--json", json)):
+        if file is not None and not Path(file).parent.is_dir():
+            raise UsageError(f"{option} {file}: there is no directory {Path(file).parent}")
     run = TerminalRun(quiet=quiet)
     lines = list(open_corpus(source, encoding=encoding)) if source is not None else list(sentences or [])
     references = list(open_corpus(reference, encoding=encoding)) if reference is not None else None
+    if pairs is not None:
+        opened = list(open_pairs(pairs, encoding=encoding, max_ratio=None))
+        lines, references = [line for line, _ in opened], [line for _, line in opened]
     others = list(open_corpus(versus, encoding=encoding)) if versus is not None else None
     for name, given in (("--reference", references), ("--versus", others)):
         if given is not None and len(given) != len(lines):
             raise UsageError(
                 f"{name} has {len(given):,} lines for {len(lines):,} to translate: line i must belong to line i"
             )
+    if not lines:
+        raise CorpusError(f"{source or pairs} has no lines to translate. Give a text with at least one line.")
     loaded = load(model)
-    parts = translation.cut(lines) if split_sentences else [[line] for line in lines]
-    with run.shown():
-        found = iter(
+    columns = ["line", "score", "translation"]
+    made: list[translation.Translation] = []
+
+    def rows() -> Iterator[list[object]]:
+        """What is printed or written, as it comes."""
+        for i, found in enumerate(
             translation.translate(
-                loaded, [line for part in parts for line in part], beam=beam, length_penalty=length_penalty,
-                n_best=n_best, max_tokens=max_tokens, prefix=prefix, quick=not exact, run=run,
-            )
-        )  # fmt: skip
-        made = [translation.joined([next(found) for _ in part]) for part in parts]
-        list(found)  # notes come at the end
+                loaded, lines, beam=beam, length_penalty=length_penalty, n_best=n_best, max_tokens=max_tokens, prefix=prefix,
+                split_sentences=split_sentences, quick=not exact, run=run,
+            ), 1,
+        ):  # fmt: skip
+            made.append(found)
+            if n_best == 1:
+                yield [found.text]
+            else:
+                scored = zip(found.scores, found.texts, strict=True)
+                yield from ([i, f"{score:.3f}", text.replace("\t", " ")] for score, text in scored)
+
+    with run.shown():
+        if output is not None:
+            written = ["\t".join(map(str, row)) + "\n" for row in rows()]
+            heading = "\t".join(columns) + "\n" if n_best > 1 else ""
+            output.write_text(heading + "".join(written), "utf-8", newline="\n")
+        elif json == "-":
+            deque(rows(), maxlen=0)
+        elif n_best > 1:
+            rows_as_they_come(columns, rows())
+        else:
+            for (text,) in rows():
+                print(text)
     texts = [translated.text for translated in made]
-    if output is not None:
-        output.write_text("".join(f"{text}\n" for text in texts), "utf-8", newline="\n")
-    elif json != "-" and n_best > 1:
-        table(
-            ["line", "score", "translation"],
-            [
-                [i, f"{score:.3f}", text]
-                for i, t in enumerate(made, 1)
-                for score, text in zip(t.scores, t.texts, strict=True)
-            ],
-        )
-    elif json != "-":
-        for text in texts:
-            print(text)
     document: dict[str, object] = {
         "model": str(model),
         "translations": [[*t.texts] for t in made],
@@ -87,6 +109,9 @@ def translate(
         measured = metrics.measure(texts, references, lowercase=lowercase)
         for figure in measured:
             say(f"{figure.name} {figure.value:.2f}  {figure.signature}")
+        same = sum(text == right for text, right in zip(texts, references, strict=True))
+        say(f"{same:,} of {len(texts):,} lines are exactly the reference.")
+        document["exact"] = same
         document["metrics"] = {
             figure.name: {"value": figure.value, "signature": figure.signature} for figure in measured
         }

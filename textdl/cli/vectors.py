@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -14,7 +13,6 @@ from textdl.cli.output import say, table, write_json
 
 if TYPE_CHECKING:
     from textdl.evaluation.vectors import Row
-    from textdl.protocols import Tokenizer
 
 app = typer.Typer(no_args_is_help=True, help="Evaluate and export word vectors.")
 
@@ -23,7 +21,13 @@ ModelPath = Annotated[Path, typer.Argument(metavar="MODEL")]
 
 @app.command("eval")
 def evaluate(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="One, or several to compare.")],
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...",
+            help="One, or several to compare; also files of word2vec's, fastText's and GloVe's format.",
+        ),
+    ],
     pairs: Annotated[
         list[Path] | None,
         typer.Option("--pairs", metavar="FILE", help="Own judgements of similarity: word, word, score a line."),
@@ -47,9 +51,9 @@ def evaluate(
 
     A word that a model does not know as it is written is looked up in lower case.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    import textdl
+    from textdl.evaluating import vector_subject
     from textdl.evaluation import vectors as benchmarks
 
     similarity = {"WordSim-353": benchmarks.wordsim353(), "SimLex-999": benchmarks.simlex999()}
@@ -57,12 +61,9 @@ def evaluate(
     questions = {"Google": benchmarks.google_analogies()}
     questions |= {path.name: benchmarks.read_analogies(path) for path in analogies or []}
     names = [path.name for path in models]
-    subjects, cutters = [], set()
-    for path in models:
-        model = textdl.load(path)
-        name = path.name if names.count(path.name) == 1 else str(path)
-        subjects.append(benchmarks.Subject(name, model.vectors, partial(_pieces, model.tokenizer)))
-        cutters.add(model.tokenizer.spec)
+    subjects = [
+        replace(vector_subject(path), name=path.name if names.count(path.name) == 1 else str(path)) for path in models
+    ]
     rows = benchmarks.evaluate(subjects, similarity, questions, method=cast(Any, method), among=among, seed=seed)
     if json:
         write_json([asdict(row) for row in rows], "-")
@@ -77,12 +78,8 @@ def evaluate(
     for name in unknown:
         say(f"{name}: none of its questions can be asked of these words.")
     if any(score.cut for row in shown for score in row.scores):
-        say(f"cut: questions with a word that {' or '.join(sorted(cutters))} cuts into several pieces; not covered.")
+        say("cut: questions with a word that the model's tokenizer cuts into several pieces; not covered.")
     return 0
-
-
-def _pieces(tokenizer: Tokenizer, word: str) -> list[str]:
-    return [piece for piece in tokenizer.encode(word) if not piece.isspace()]
 
 
 def _scores(rows: Sequence[Row], several: bool) -> None:

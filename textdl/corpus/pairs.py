@@ -31,7 +31,7 @@ from textdl.corpus.ledger import Ledger, quantity
 from textdl.corpus.reading import check_encoding, check_errors
 from textdl.corpus.sources import AtLeastOne, Chain, Files, Lines, Source
 from textdl.corpus.toys import Toy
-from textdl.errors import CorpusError, UsageError
+from textdl.errors import CorpusError, TextTypeError, UsageError
 
 Pair = tuple[str, str]
 
@@ -257,8 +257,8 @@ def open_pairs(
 
     Args:
         source: anything `open_corpus` takes. Without a target, lines of tab-separated columns; a file is then read as
-            such, whatever its name. Further columns are ignored. Or `everyday`, some hundred Chinese sentences with their
-            English, or a toy task such as `toy:reverse` (see toys.py).
+            such, whatever its name. Further columns are ignored. Or a list of (source, target) tuples. Or `everyday`, some
+            hundred Chinese sentences with their English, or a toy task such as `toy:reverse` (see toys.py).
         target: as many lines, line i belonging to line i of the source.
         encoding: of files.
         errors: `strict`, or `replace`: what cannot be decoded becomes U+FFFD.
@@ -273,6 +273,8 @@ def open_pairs(
     if target is not None:
         sides = tuple(open_corpus(side, encoding=encoding, errors=errors) for side in (source, target))
         return Pairs(f"{sides[0].name} + {sides[1].name}", _Aligned(_Two(*sides), max_ratio))
+    if isinstance(source, Sequence) and not isinstance(source, str) and any(isinstance(item, tuple) for item in source):
+        return open_pairs(*_sides(source), encoding=encoding, errors=errors, max_ratio=max_ratio)
     if len(columns) != 2 or min(columns) < 1 or columns[0] == columns[1]:
         raise UsageError(f"--columns (columns=) takes two different numbers from 1, such as 1,2; got {columns}")
     path = _file_of(source)
@@ -288,6 +290,18 @@ def open_pairs(
     else:
         text = open_corpus(source, encoding=encoding, errors=errors)
     return Pairs(text.name, _Aligned(_Columns(text, columns), max_ratio))
+
+
+def _sides(pairs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Of (source, target) tuples.
+
+    Raises:
+        TextTypeError: something else among them.
+    """
+    for number, pair in enumerate(pairs, 1):
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TextTypeError(f"pair {number:,} is {pair!r:.60}, not a tuple (source, target)")
+    return [source for source, _ in pairs], [target for _, target in pairs]
 
 
 def _file_of(source: Any) -> Path | None:

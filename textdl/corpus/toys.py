@@ -22,7 +22,8 @@ from textdl.errors import UsageError
 LONGEST = 40
 """Letters of a string, unless it is said otherwise."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_PAIRS = 20_000
+_PAIRS = 50_000
+"""So many that a network of two minutes hardly reads them twice."""
 _LONGER = 500
 """Pairs of longer strings: they are for testing."""
 _MONTHS = (

@@ -60,12 +60,7 @@ def top_k(
         UsageError: a k below 1, or a policy other than the model's, which is the only one that it can be stepped by.
     """
     run = run or Run()
-    if any(k < 1 for k in ks):
-        raise UsageError(f"--top {','.join(map(str, ks))}: expected whole numbers from 1 up")
-    if (policy.unit, policy.window, policy.stride) != (model.policy.unit, model.policy.window, model.policy.stride):
-        raise UsageError(
-            f"--top: the model is asked token by token as it was trained, `{model.policy}`, not `{policy}`"
-        )
+    check(model, ks, policy)
     counter = _Counter(list(ks))
     if policy.unit == "stream":
         rows = _stream(model, lines, tokens, policy, counter, run)
@@ -73,6 +68,17 @@ def top_k(
         rows = _lines(model, lines, contexts, tokens, policy, counter, run)
     seen = max(counter.tokens, 1)
     return Accuracy(counter.tokens, rows, {k: float(right) / seen for k, right in zip(ks, counter.right, strict=True)})
+
+
+def check(model: LanguageModel, ks: Sequence[int], policy: ScorePolicy) -> None:
+    """Whether `top_k` can be had: raises what it raises, before any work."""
+    if any(not isinstance(k, int) or isinstance(k, bool) or k < 1 for k in ks):
+        raise UsageError(f"--top {','.join(map(str, ks))}: expected whole numbers from 1 up")
+    if (policy.unit, policy.window, policy.stride) != (model.policy.unit, model.policy.window, model.policy.stride):
+        raise UsageError(
+            f"--top: the model is asked token by token as it was trained, `{model.policy}`, not `{policy}`. Leave out "
+            "--top, or --unit, --window and --stride."
+        )
 
 
 class _Counter:

@@ -17,6 +17,14 @@ MOST = 120
 """Tokens of a side that can be told apart on a picture."""
 
 
+def check_picture(path: Path) -> None:
+    """Raises UsageError where a picture cannot have that name."""
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"{path}: pictures are .png, .svg or .pdf, not {path.suffix!r}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no directory {path.parent}")
+
+
 def draw_weights(path: Path, source: Sequence[str], target: Sequence[str], weights: Floats) -> None:
     """Write the picture.
 
@@ -26,8 +34,7 @@ def draw_weights(path: Path, source: Sequence[str], target: Sequence[str], weigh
     Raises:
         UsageError: too many tokens, another suffix than .png, .svg or .pdf, it cannot be written, or no matplotlib.
     """
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path}: pictures are .png, .svg or .pdf, not {path.suffix!r}")
+    check_picture(path)
     if max(len(source), len(target)) > MOST:
         raise UsageError(
             f"attention between {len(source)} and {len(target)} tokens is too large a picture: take a line of up to {MOST}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from textdl.encoded import Encoded
 from textdl.errors import UsageError
 from textdl.evaluation import baselines
-from textdl.evaluation.accuracy import Accuracy, top_k
+from textdl.evaluation.accuracy import Accuracy, check, top_k
 from textdl.evaluation.details import Details, Explains, Watcher
 from textdl.evaluation.perplexity import Result, measure, settled
 from textdl.evaluation.score import EncodedText, EncodeLines, encoded_texts
@@ -96,9 +96,14 @@ def evaluate(
     if not subjects:
         raise UsageError("no model to evaluate; give one or more model directories")
     every = [*subjects, *([baseline] if baseline is not None else [])]
+    for subject in subjects:
+        _askable(subject, settled(policy, subject.model), top, source)
+    if source is not None and not any(subject.encode_source for subject in subjects):
+        run.note("none of the models takes source lines: they are not used")
     leaks = Leaks([subject.trained for subject in every], line_fingerprint)
     counts = count_text(lines, segmenter, encode_lines=encode_lines, leaks=leaks, run=run)
     given = None if source is None else _named(source)
+    contexts = [_contexts(subject, source, counts.lines) for subject in every]
     judged: dict[int, tuple[Result, Details | None, Accuracy | None]] = {}
     simple: list[Result] = []
     groups: dict[str, list[int]] = {}
@@ -109,21 +114,20 @@ def evaluate(
         with encoded_texts(readers, lines, counts.lines, encode_lines=encode_lines, run=run) as texts:
             explains = {s.vocab.fingerprint: s.model for s in readers if isinstance(s.model, Explains)}
             for i, subject, text in zip(group, readers, texts, strict=True):
-                asked = settled(policy, subject.model)
-                contexts = _contexts(subject, source)
                 more = i < len(subjects)
+                asked = settled(policy, subject.model) if more else _plain(policy)
                 watcher = None
                 if details and more:
                     watcher = Watcher(subject, text, asked, explains.get(subject.vocab.fingerprint))
                 leaked, checked = leaks.of(i)
                 result = measure(
-                    subject.model, text, counts, name=subject.name, policy=asked, contexts=contexts,
-                    source=given if contexts is not None else None, bytes_on_disk=subject.bytes_on_disk,
+                    subject.model, text, counts, name=subject.name, policy=asked, contexts=contexts[i],
+                    source=given if contexts[i] is not None else None, bytes_on_disk=subject.bytes_on_disk,
                     leaked=leaked, leak_checked=checked, watch=watcher, run=run,
                 )  # fmt: skip
                 found = None
                 if top and more:
-                    found = top_k(subject.model, text.lines, top, policy=asked, contexts=contexts, run=run)
+                    found = top_k(subject.model, text.lines, top, policy=asked, contexts=contexts[i], run=run)
                 judged[i] = result, watcher.details(lines) if watcher is not None else None, found
                 if i == 0:
                     simple = _baselines(subject, text, counts, asked)
@@ -138,24 +142,46 @@ def evaluate(
     )
 
 
+def _askable(subject: Subject, policy: ScorePolicy, top: Sequence[int], source: Iterable[str] | None) -> None:
+    """Look, before the text is read, whether a model can do what is asked; on a card of many, which one cannot."""
+    if subject.encode_source is not None and source is None:
+        raise UsageError(
+            f"{subject.name} is a sequence-to-sequence model: give the source lines, one for each line of the text "
+            "(--source FILE)"
+        )
+    try:
+        if top:
+            check(subject.model, top, policy)
+        if subject.encode_source is None:
+            for _ in subject.model.score(Encoded.from_lines([[]], subject.model.vocab_size), policy=policy):
+                pass
+    except UsageError as error:
+        raise UsageError(f"{subject.name}: {error}") from error
+
+
 def _baselines(subject: Subject, text: EncodedText, counts: TextCounts, policy: ScorePolicy) -> list[Result]:
     """The uniform and the unigram model of a subject's vocabulary."""
-    plain = ScorePolicy(line_end=policy.line_end)
+    plain = _plain(policy)
     bases = [("uniform", baselines.uniform(len(subject.vocab)))]
     if subject.vocab.counts.any():  # none are known of a model that another program made
         bases.append(("unigram", baselines.unigram(subject.vocab)))
     return [measure(base, text, counts, name=f"{title} ({subject.name})", policy=plain) for title, base in bases]
 
 
-def _contexts(subject: Subject, source: Iterable[str] | None) -> Encoded | None:
-    if subject.encode_source is None:
+def _plain(policy: ScorePolicy | None) -> ScorePolicy:
+    """Line by line, for what is shown for scale and could follow no other: only which tokens count is the same."""
+    return ScorePolicy(line_end=policy is None or policy.line_end)
+
+
+def _contexts(subject: Subject, source: Iterable[str] | None, lines: int) -> Encoded | None:
+    if subject.encode_source is None or source is None:
         return None
-    if source is None:
+    contexts = subject.encode_source(source)
+    if len(contexts) != lines:
         raise UsageError(
-            f"{subject.name} is a sequence-to-sequence model: give the source lines, one for each line of the text "
-            "(--source FILE)"
+            f"{len(contexts):,} source lines for {lines:,} lines of text; line n of one belongs to line n of the other"
         )
-    return subject.encode_source(source)
+    return contexts
 
 
 def _named(source: Iterable[str]) -> str:

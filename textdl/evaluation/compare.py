@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from textdl.errors import NotComparableError, UsageError
@@ -19,6 +19,8 @@ from textdl.evaluation.perplexity import Result
 from textdl.evaluation.text import LEAK_LENGTH
 
 Unit = Literal["bits/char", "ppl/token"]
+_ROUNDING = 1e-6
+"""Of a total: what float32 and another batch or machine make of it."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,11 @@ class Place:
 
     @property
     def settled(self) -> bool | None:
-        """Whether the interval leaves out 0; None where there is none."""
-        return None if self.interval is None else not self.interval[0] <= 0.0 <= self.interval[1]
+        """Whether the interval leaves out 0, and what is 0 but for rounding; None where there is none."""
+        if self.interval is None:
+            return None
+        near = _ROUNDING * self.value
+        return not (self.interval[0] <= near and self.interval[1] >= -near)
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,9 @@ def compare(results: Sequence[Result]) -> Comparison:
     """
     enough(results)
     rankings: list[Ranking] = []
+    results = _distinct(results)
     refusals = [f"{_sentence(reason)} Not ranked by bits/char." for r in results if (reason := bar(r)) is not None]
-    texts = _groups(results, [r.text.key for r in results])
+    texts = _groups(results, [f"{r.text.key} {r.text.characters} {r.text.bytes}" for r in results])
     if len(texts) > 1:
         parts = "; ".join(
             f"{_names(group)} {group[0].text.lines:,} lines ({group[0].text.key[7:15]})" for group in texts
@@ -97,7 +103,7 @@ def compare(results: Sequence[Result]) -> Comparison:
             rankings.append(rank("bits/char", able))
         tokens = _groups(same_text, [f"{r.token_key} {bool(r.line_ends)}" for r in same_text])
         for same_tokens in tokens:
-            finite = [r for r in same_tokens if math.isfinite(r.closed)]
+            finite = [r for r in same_tokens if r.tokens and math.isfinite(r.closed)]
             if len(finite) > 1:
                 rankings.append(rank("ppl/token", finite))
         words = _groups(same_text, [r.text.segmenter for r in same_text])
@@ -120,6 +126,12 @@ def enough(compared: Sequence[object]) -> None:
     """Raises UsageError where there are fewer than two."""
     if len(compared) < 2:
         raise UsageError(f"{len(compared)} result to compare; give two or more.")
+
+
+def _distinct(results: Sequence[Result]) -> list[Result]:
+    """Results of equal names are numbered, by where they stand among all."""
+    names = [r.model for r in results]
+    return [replace(r, model=f"{r.model} ({i})") if names.count(r.model) > 1 else r for i, r in enumerate(results, 1)]
 
 
 def rank(unit: Unit, results: Sequence[Result]) -> Ranking:

@@ -35,6 +35,10 @@ WORST_TOKENS = 5
 """...of those with so many tokens or more: a short line is often a heading."""
 SHOWN = 200
 """Tokens of a line that are shown."""
+_PART = "\ufffd"
+"""What decoding makes of some of the bytes of a character."""
+_TOGETHER = 8
+"""Pieces that are put together to a character, at most."""
 _LN2 = math.log(2)
 _FREQUENCIES = np.array([1, 2, 10, 100, 1_000, 10_000, 100_000])
 _PLACES = np.array([1, 2, 3, 5, 9, 17, 33, 65, 129])
@@ -82,11 +86,12 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class ShownToken:
-    """A token and what it cost."""
+    """A token and what it cost; several where only together they are text, as the bytes of a character are."""
 
     text: str
     bits: float
     known: bool = True
+    pieces: int = 1
 
 
 @dataclass(frozen=True)
@@ -227,15 +232,33 @@ class Watcher:
     def _shown(self, line: _Line, text: str) -> ShownLine:
         tokenizer, vocab = self._subject.tokenizer, self._subject.vocab
         pieces = list(islice(tokenizer.iterate(text), SHOWN)) if len(text) > 20 * SHOWN else tokenizer.encode(text)
-        tokens = [
-            ShownToken(tokenizer.decode([piece]) or piece, nats / _LN2, piece in vocab)
-            for piece, nats in zip(pieces, line.head, strict=False)
-        ]
+        tokens: list[ShownToken] = []
+        together: list[str] = []
+        begun = 0
+        for i, piece in enumerate(pieces[: len(line.head)], 1):
+            together.append(piece)
+            shown = tokenizer.decode(together)
+            if (
+                _PART in shown
+                and _PART not in text
+                and len(together) < _TOGETHER
+                and i < min(len(pieces), len(line.head))
+            ):
+                continue  # of a character
+            nats = sum(line.head[begun:i])
+            tokens.append(ShownToken(shown or piece, nats / _LN2, all(p in vocab for p in together), i - begun))
+            together, begun = [], i
         if len(line.head) > len(pieces):
             tokens.append(ShownToken("⏎", line.head[-1] / _LN2))
         bits = line.nats / _LN2
         characters = len(text) + int(self._policy.line_end)
-        return ShownLine(line.row + 1, tokens, line.tokens - len(tokens), bits / line.tokens, bits / max(characters, 1))
+        return ShownLine(
+            line.row + 1,
+            tokens,
+            line.tokens - sum(t.pieces for t in tokens),
+            bits / line.tokens,
+            bits / max(characters, 1),
+        )
 
 
 class _Flat:

@@ -40,7 +40,7 @@ caption{text-align:left;color:var(--faint);font-size:.9rem;padding:.7rem .6rem .
 .text b{font-weight:400;position:relative;padding:.12em .1em;margin:0 .5px;border-radius:3px;outline-offset:1px;cursor:help;
 background:color-mix(in srgb,var(--heat) calc(var(--h)*1%),transparent)}
 .text b.new{border-bottom:2px dotted var(--heat)}
-.text b:hover::after,.text b:focus::after{content:attr(data-b)" bits";position:absolute;left:0;bottom:100%;z-index:2;
+.text b:hover::after,.text b:focus::after{content:attr(data-b);position:absolute;left:0;bottom:100%;z-index:2;
 padding:.1rem .4rem;border-radius:4px;background:var(--ink);color:var(--page);font-size:.8rem;line-height:1.5;white-space:nowrap}
 .key b{display:inline-block;min-width:2.4em;padding:0 .4em;text-align:center;font-weight:400;border-radius:3px;
 background:color-mix(in srgb,var(--heat) calc(var(--h)*1%),transparent)}
@@ -123,12 +123,13 @@ def _token(token: ShownToken) -> str:
         "␣"
         if token.text == " "
         else token.text
-        if token.text.strip()
+        if token.text.strip() and token.text.isprintable()
         else "".join(f"U+{ord(c):04X}" for c in token.text)
     )
     new = "" if token.known else " new"
+    several = f" in {token.pieces} tokens" if token.pieces > 1 else ""
     # a break may come behind every token, also where its script has none of its own
-    return f'<b class="h{heat}{new}" data-b="{_bits(token.bits)}" tabindex=0>{_cell(shown)}</b><wbr>'
+    return f'<b class="h{heat}{new}" data-b="{_bits(token.bits)} bits{several}" tabindex=0>{_cell(shown)}</b><wbr>'
 
 
 def _bits(value: float) -> str:

@@ -28,6 +28,9 @@ from textdl.evaluation.score import EncodedText, Watch, score
 from textdl.evaluation.text import TextCounts
 from textdl.protocols import LanguageModel, Run, ScorePolicy
 
+_CLOSE = 1e-6
+"""Relative; totals of one model are that close on any machine."""
+
 
 def perplexity(nats: float, count: int) -> float:
     """exp(nats / count); inf where that is beyond float64, nan-free for a count of 0."""
@@ -124,19 +127,19 @@ class Result:
             "line_ends": self.line_ends,
             "unknown": {"tokens": self.unknown, "rate": self.unknown_rate},
             "zero_probability": self.zeros,
-            "closed": {"nats": _out(self.closed), "ppl_token": _out(self.ppl_token)},
+            "closed": {"nats": out(self.closed), "ppl_token": out(self.ppl_token) if self.tokens else None},
             "excl": {
-                "nats": _out(self.excl),
+                "nats": out(self.excl),
                 "tokens": self.excl_tokens,
-                "ppl_token": _out(self.excl_ppl_token),
+                "ppl_token": out(self.excl_ppl_token) if self.excl_tokens else None,
             },
             "open": {
-                "nats": _out(self.open),
-                "ppl_word": _out(self.ppl_word),
-                "ppl_char": _out(self.ppl_char),
-                "bits_per_char": _out(self.bits_per_char),
+                "nats": out(self.open),
+                "ppl_word": out(self.ppl_word),
+                "ppl_char": out(self.ppl_char),
+                "bits_per_char": out(self.bits_per_char),
                 "bits_per_char_interval": None if self.interval is None else list(self.interval),
-                "bits_per_byte": _out(self.bits_per_byte),
+                "bits_per_byte": out(self.bits_per_byte),
                 "upper_bound": not self.unique,
             },
             "lossy": {
@@ -157,48 +160,97 @@ class Result:
             "units": None
             if self.unit_nats is None or self.unit_characters is None
             else {
-                "nats": [_out(round(x, 6)) for x in self.unit_nats.tolist()],
+                "nats": [out(x) for x in self.unit_nats.tolist()],
                 "characters": self.unit_characters.tolist(),
             },
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], text: TextCounts) -> Result:
-        """Raises ModelError where it is not what `to_dict` gives."""
+        """Raises ModelError where it is not what `to_dict` gives, or its figures contradict one another."""
         try:
             interval, example = values["open"]["bits_per_char_interval"], values["lossy"]["example"]
             opened, units = values["open"]["nats"], values["units"]
-            return cls(
-                model=values["model"],
+            found = cls(
+                model=_text(values["model"]),
                 text=text,
-                tokenizer=values["tokenizer"],
-                vocab_size=values["vocab_size"],
-                token_key=values["keys"]["token"],
+                tokenizer=_text(values["tokenizer"]),
+                vocab_size=_count(values["vocab_size"]),
+                token_key=_text(values["keys"]["token"]),
                 policy=ScorePolicy(**values["policy"]),
-                source=values["source"],
-                tokens=values["tokens"],
-                line_ends=values["line_ends"],
-                unknown=values["unknown"]["tokens"],
-                zeros=values["zero_probability"],
-                closed=float(values["closed"]["nats"]),
-                excl=float(values["excl"]["nats"]),
-                excl_tokens=values["excl"]["tokens"],
-                open=None if opened is None else float(opened),
-                lossy_lines=values["lossy"]["lines"],
-                lossy_example=None if example is None else (example[0], example[1]),
+                source=None if values["source"] is None else _text(values["source"]),
+                tokens=_count(values["tokens"]),
+                line_ends=_count(values["line_ends"]),
+                unknown=_count(values["unknown"]["tokens"]),
+                zeros=_count(values["zero_probability"]),
+                closed=_nats(values["closed"]["nats"]),
+                excl=_nats(values["excl"]["nats"]),
+                excl_tokens=_count(values["excl"]["tokens"]),
+                open=None if opened is None else _nats(opened),
+                lossy_lines=_count(values["lossy"]["lines"]),
+                lossy_example=None if example is None else (_text(example[0]), _text(example[1])),
                 unique=not values["open"]["upper_bound"],
-                interval=None if interval is None else (interval[0], interval[1]),
-                size=values["size"],
-                bytes=values["bytes"],
-                tokens_per_second=values["tokens_per_second"],
-                leaked=values["leaked_lines"],
-                leak_checked=values["leak_checked_lines"],
-                versions=values["versions"],
+                interval=None if interval is None else (float(interval[0]), float(interval[1])),
+                size=None if values["size"] is None else _count(values["size"]),
+                bytes=None if values["bytes"] is None else _count(values["bytes"]),
+                tokens_per_second=None if (speed := values["tokens_per_second"]) is None else float(speed),
+                leaked=None if values["leaked_lines"] is None else _count(values["leaked_lines"]),
+                leak_checked=None if values["leak_checked_lines"] is None else _count(values["leak_checked_lines"]),
+                versions={_text(name): _text(version) for name, version in values["versions"].items()},
                 unit_nats=None if units is None else np.array(units["nats"], np.float64),
                 unit_characters=None if units is None else np.array(units["characters"], np.int64),
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+            wrong = found._contradiction(values["open"]["bits_per_char"])
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise ModelError(f"these are not results of `textdl eval --json` ({error!r}). Evaluate again.") from error
+        if wrong is not None:
+            raise ModelError(f"the results of {found.model} were changed or cut off: {wrong}. Evaluate again.")
+        return found
+
+    def _contradiction(self, bits_per_char: float | str | None) -> str | None:
+        """What cannot be in a result that was read from a file; None where all goes together."""
+        text, bits = self.text, self.bits_per_char
+        if self.line_ends != (text.lines if self.policy.line_end else 0):
+            return f"{self.line_ends:,} line ends were counted of {text.lines:,} lines"
+        if self.unknown + self.excl_tokens != self.tokens or not self.line_ends <= self.excl_tokens:
+            return f"{self.unknown:,} unknown and {self.excl_tokens:,} other tokens are not {self.tokens:,}"
+        if self.zeros > self.tokens or (self.zeros > 0) != math.isinf(self.closed):
+            return f"{self.zeros:,} tokens of probability 0 and a total of {self.closed:g} nats"
+        if self.lossy_lines > text.lines:
+            return f"{self.lossy_lines:,} of {text.lines:,} lines do not come back"
+        if self.open is None:
+            return None if self.unknown or not self.line_ends else "there is no open total, and nothing is unknown"
+        if self.excl > self.closed * (1 + _CLOSE) or self.closed > self.open * (1 + _CLOSE):
+            return f"excl {self.excl:g}, closed {self.closed:g} and open {self.open:g} nats do not rise"
+        if bits is None or not math.isclose(bits, _nats(bits_per_char), rel_tol=_CLOSE):
+            return f"{self.open:g} nats of {text.characters:,} characters are not {bits_per_char} bits/char"
+        if self.unit_nats is not None and self.unit_characters is not None:
+            shape, total = self.unit_nats.shape, float(self.unit_nats.sum())
+            if self.unit_characters.shape != shape or int(self.unit_characters.sum()) != text.characters:
+                return f"its units do not have the {text.characters:,} characters of the text"
+            if len(shape) != 1 or not math.isclose(total, self.open, rel_tol=_CLOSE, abs_tol=_CLOSE * max(shape)):
+                return f"its units have {total:g} nats and the text {self.open:g}"
+        return None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value
+
+
+def _nats(value: Any) -> float:
+    """A total as it is in JSON, where one beyond every float is "inf"."""
+    number = math.inf if value == "inf" else value
+    if not isinstance(number, int | float) or isinstance(number, bool) or not number >= -_CLOSE:
+        raise ValueError(f"{value!r} is no total of surprisals")
+    return float(number)
 
 
 def measure(
@@ -278,7 +330,7 @@ def settled(policy: ScorePolicy | None, model: LanguageModel) -> ScorePolicy:
     if policy is None:
         return model.policy
     window = model.policy.window if policy.window is None else policy.window
-    if window is None:
+    if window is None or model.policy.window is None:
         return policy
     own = model.policy.stride if window == model.policy.window else None
     stride = policy.stride if policy.stride is not None else own or max(1, window // 2)
@@ -305,10 +357,13 @@ def from_document(document: Any) -> list[Result]:
     if not isinstance(document, dict) or not isinstance(document.get("text"), dict):
         raise ModelError('these are not results of `textdl eval --json`: there is no "text". Evaluate again.')
     text = TextCounts.from_dict(document["text"])
-    return [Result.from_dict(values, text) for values in document.get("models", [])]
+    models = document.get("models")
+    if not isinstance(models, list) or not models:
+        raise ModelError('these are not results of `textdl eval --json`: there are no "models". Evaluate again.')
+    return [Result.from_dict(values, text) for values in models]
 
 
-def _out(value: float | None) -> float | str | None:
+def out(value: float | None) -> float | str | None:
     """A figure as JSON can hold it."""
     return "inf" if value is not None and math.isinf(value) else value
 

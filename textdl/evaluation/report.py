@@ -12,7 +12,7 @@ from typing import Any
 
 from textdl.evaluation.accuracy import Accuracy
 from textdl.evaluation.compare import Comparison, Place, Ranking, bar, leak, rank
-from textdl.evaluation.perplexity import Result, to_document
+from textdl.evaluation.perplexity import Result, out, to_document
 
 COLUMNS = (
     "model",
@@ -64,11 +64,11 @@ def report_card(
         for row, r in zip(rows, [*(place.result for place in places), *rest, *baselines], strict=True):
             found = right.get(id(r))
             row += ["-" if found is None else f"{100 * found.shares[k]:.1f}" for k in ks]
-    notes = _footnotes(results, places)
+    notes = _footnotes(results, baselines, places)
     if accuracy:
         notes.append(
-            f"top k %: the next token is among the k likeliest; over {accuracy[0].tokens:,} tokens. It compares models "
-            "of the same tokens only, and an unknown token is never right."
+            f"top k %: the next token is among the k likeliest; over {_range([a.tokens for a in accuracy])} tokens. It "
+            "compares models of the same tokens only, and an unknown token is never right."
         )
     return Table(title, [*COLUMNS, *(f"top {k} %" for k in ks)], rows, notes)
 
@@ -162,9 +162,16 @@ def _ranking(ranking: Ranking) -> Table:
     return Table(title, columns, rows, notes)
 
 
-def _footnotes(results: Sequence[Result], places: Sequence[Place]) -> list[str]:
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _footnotes(results: Sequence[Result], baselines: Sequence[Result], places: Sequence[Place]) -> list[str]:
     notes = [f"* {reason}; not ranked." for r in results if (reason := bar(r)) is not None]
-    notes += [said for r in results if (said := leak(r)) is not None]
+    notes += [said for r in [*results, *baselines] if (said := leak(r)) is not None]
+    if untold := [r.model for r in results if r.leak_checked is None]:
+        notes.append(f"Nothing is known of the training lines of {', '.join(untold)}: a leak could not be found.")
     if any(r.unknown for r in results):
         notes.append(
             "closed takes an unknown token for one cheap <unk>: it is not a probability of the text. "
@@ -206,8 +213,8 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
                 "places": [
                     {
                         "model": place.result.model,
-                        "value": place.value,
-                        "difference": place.difference,
+                        "value": out(place.value),
+                        "difference": out(place.difference),
                         "interval": place.interval,
                         "settled": place.settled,
                     }
@@ -227,7 +234,9 @@ def format_perplexity(nats: float | None, count: int) -> str:
         return "-"
     if math.isinf(nats):
         return "inf"
-    log10 = nats / max(count, 1) / math.log(10)
+    if not count:
+        return "-"
+    log10 = nats / count / math.log(10)
     if log10 < 6:
         value: float = 10**log10
         return f"{value:,.0f}" if value >= 10_000 else f"{value:,.2f}"

@@ -1,14 +1,14 @@
 r"""What is counted on the raw text, once and alike for all models: the denominators and the text key.
 
 A line end is one character, one byte and one word, and every line has one, also a last line without.
-Nothing is normalised here; what was normalised while reading (`\r\n`) is named in the key.
+Nothing is normalised here, and the key says so: a text is its lines, so one that was read with `\r\n` is the same text.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,19 @@ class TextCounts:
     def from_dict(cls, values: dict[str, Any]) -> TextCounts:
         """Raises ModelError where it is not what `to_dict` gives."""
         try:
-            return cls(**values)
+            made = cls(**values)
         except TypeError as error:
             raise ModelError(f"the text of these results cannot be read ({error}). Evaluate again.") from error
+        for f in fields(made):
+            value = getattr(made, f.name)
+            if not isinstance(value, str if f.type == "str" else int) or isinstance(value, bool):
+                raise ModelError(f"the {f.name} of the text of these results are {value!r}. Evaluate again.")
+        if not 1 <= made.lines <= min(made.words, made.characters) or made.bytes < made.characters:
+            raise ModelError(
+                f"a text of {made.lines:,} lines cannot have {made.words:,} words, {made.characters:,} characters and "
+                f"{made.bytes:,} bytes: these results were changed. Evaluate again."
+            )
+        return made
 
 
 def count_text(
@@ -125,7 +135,7 @@ def checked_lines(lines: Iterable[str]) -> Iterator[str]:
     if isinstance(lines, str):
         raise TextTypeError(
             f"the text to evaluate on is the str {lines[:40]!r}; give a list of lines: [{lines[:20]!r}], or of a file "
-            f"textdl.Corpus({lines[:20]!r})"
+            f"textdl.open_corpus({lines[:20]!r})"
         )
     for number, line in enumerate(lines, 1):
         if not isinstance(line, str):

@@ -54,7 +54,12 @@ def is_huggingface(path: Path) -> bool:
 
 
 def load(path: Path) -> tuple[CausalModel, HuggingFaceTokenizer]:
-    """Raises UsageError without transformers, and where the directory holds no causal language model."""
+    """A model with its tokenizer.
+
+    Raises:
+        UsageError: transformers is not installed, or the directory holds no causal language model.
+        ModelError: the tokenizer belongs to another network.
+    """
     try:
         import transformers
     except ImportError as error:
@@ -79,6 +84,12 @@ def load(path: Path) -> tuple[CausalModel, HuggingFaceTokenizer]:
             f"weights in safetensors there ({first})"
         ) from error
     cut = HuggingFaceTokenizer(tokenizer, path.name)
+    rows = network.get_input_embeddings().num_embeddings
+    if len(cut.ids) and (last := int(cut.ids.max())) >= rows:
+        raise ModelError(
+            f"{path}: its tokenizer has a token of the number {last:,}, {cut.inventory[-1]!r}, and its network {rows:,} "
+            "embeddings. They do not belong together: save the tokenizer that the network was trained with."
+        )
     return CausalModel(network.to(best_device()).eval(), cut), cut
 
 

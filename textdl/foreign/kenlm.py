@@ -27,6 +27,8 @@ from textdl.vocabulary import SPECIALS
 MAGIC = b"mmap lm http://kheafield.com/code"
 _LN10 = float(np.log(10.0))
 _BLOCK = 1 << 16
+_SETTINGS, _COUNTS = 88, 108
+"""Where they begin in a file; the settings with one byte for the order."""
 
 
 def is_kenlm(path: Path) -> bool:
@@ -59,7 +61,7 @@ class KenlmModel:
             self._model = self._kenlm.Model(str(path))
         except (OSError, RuntimeError) as error:
             raise UsageError(f"{path}: kenlm {metadata.version('kenlm')} cannot read it: {error}") from error
-        words = _words(path)
+        words, self._ngrams = _words(path), _counts(path)
         self.pieces = [word for word in words if word not in SPECIALS]
         self._names = ["<unk>", "<s>", "</s>", *self.pieces]
         self.vocab_size = len(self._names)
@@ -70,7 +72,7 @@ class KenlmModel:
         policy = policy or self.policy
         if contexts is not None:
             raise UsageError("An n-gram model has no source lines to look at; leave the contexts out.")
-        if policy.unit != "line" or policy.window is not None:
+        if policy.unit != "line" or policy.window is not None or policy.stride is not None:
             raise UsageError(f"KenLM scores line by line, with all that its order takes in; `{policy}` cannot be had")
         score, names, model = self._model.BaseScore, self._names, self._model
         out: list[float] = []
@@ -110,7 +112,7 @@ class KenlmModel:
         return self._distributions(states), KenlmState(states)
 
     def describe(self) -> dict[str, Any]:
-        return {"order": self._model.order}
+        return {"size": sum(self._ngrams), "order": self._model.order}
 
     def save(self, out: Writer) -> None:
         raise UsageError("a KenLM file is evaluated as it is; textdl does not write it")
@@ -132,6 +134,14 @@ def _module(path: Path) -> Any:
             f"{path} is a binary file of KenLM's, which its own module reads: pip install kenlm (it needs cmake and a C++ "
             "compiler). The ARPA file that it was made from needs nothing."
         ) from error
+
+
+def _counts(path: Path) -> list[int]:
+    """The n-grams of each order, which stand behind 88 bytes that say what the file is and 20 of settings."""
+    with path.open("rb") as file:
+        head = file.read(_COUNTS + 8 * 255)
+    found: list[int] = np.frombuffer(head, "<u8", head[_SETTINGS], _COUNTS).tolist()
+    return found
 
 
 def _words(path: Path) -> list[str]:

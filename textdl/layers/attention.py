@@ -29,7 +29,7 @@ from textdl.layers.packing import Packing
 from textdl.layers.positions import Rotation, rotate
 
 _SHORT = 512
-"""Keys up to which the scores of a training batch are kept in memory for its backward pass."""
+"""Keys, and in packed rows queries, up to which scores are kept in memory."""
 
 
 def by_equations(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None) -> Tensor:
@@ -156,9 +156,17 @@ class MultiHeadAttention(nn.Module):
             q, k = self._normalised(self._project(x, 0, 1)), self._normalised(self._project(source, 1, 2))
             v = self._project(source, 2, 3)
         q, k, v = at.side_by_side(q), of_source.side_by_side(k), of_source.side_by_side(v)
-        bias = of_source.bias(at, causal=causal, dtype=q.dtype)
-        scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=1.0 / math.sqrt(q.shape[-1]))
-        context = at.end_to_end(torch.bmm(scores.softmax(dim=-1), v))
+        if max(at.steps, of_source.steps) > _SHORT:  # without the rows that make up the number
+            rows = len(at.lengths)
+            q, k, v = (x.unflatten(0, (-1, self.heads))[:rows] for x in (q, k, v))
+            allowed = of_source.allowed(at, causal=causal)[:rows, None]
+            weighted = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+            weighted = F.pad(weighted, (0, 0, 0, 0, 0, 0, 0, at.rows - rows)).flatten(0, 1)
+        else:
+            bias = of_source.bias(at, causal=causal, dtype=q.dtype)
+            scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=1.0 / math.sqrt(q.shape[-1]))
+            weighted = torch.bmm(scores.softmax(dim=-1), v)
+        context = at.end_to_end(weighted)
         return F.linear(context, self.output.to(context.dtype))
 
     def weights(self, x: Tensor, keys: Tensor, view: View) -> Tensor:

@@ -79,19 +79,21 @@ class Packing:
         moved: Tensor = _Move.apply(x.flatten(0, 1), self._gathered, self._spread, None)
         return moved.view(self.size, -1)
 
-    def bias(self, queries: Packing, *, causal: bool, dtype: torch.dtype) -> Tensor:
-        """(rows * H, T, S) what to add to scores: -inf where a query may not look at a token of these rows, else 0.
+    def allowed(self, queries: Packing, *, causal: bool) -> Tensor:
+        """(rows, 1 or T, S) whether a query may look at a token of these rows.
 
         Rows without a token may look at all, since a softmax over nothing is no number.
         """
+        allowed = self.inside[:, None, :] | (self.inside.sum(1) == 0)[:, None, None]
+        if causal:
+            allowed = allowed & torch.ones(queries.steps, self.steps, dtype=torch.bool, device=allowed.device).tril_()
+        return allowed
+
+    def bias(self, queries: Packing, *, causal: bool, dtype: torch.dtype) -> Tensor:
+        """(rows * H, T, S) what to add to scores: -inf where a query may not look, else 0; kept for the next layer."""
         key = (id(queries), causal, dtype)
         if key not in self._biases:
-            allowed = self.inside[:, None, :] | (self.inside.sum(1) == 0)[:, None, None]
-            if causal:
-                allowed = (
-                    allowed & torch.ones(queries.steps, self.steps, dtype=torch.bool, device=allowed.device).tril_()
-                )
-            allowed = allowed.expand(self.rows, queries.steps, self.steps)
+            allowed = self.allowed(queries, causal=causal).expand(self.rows, queries.steps, self.steps)
             bias = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, -torch.inf)
             self._biases[key] = bias.repeat_interleave(self.heads, 0)
         return self._biases[key]

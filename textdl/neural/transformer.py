@@ -3,9 +3,10 @@
     x_t = sqrt(D) (E w_t + ...)          embedding of the token before, for the first of a line of </s>; where
                                          `ngrams` is above 1, of the last few together too (ngram_embedding.py)
     x_t = layer(x_1 .. x_t)              some times over: attention under a causal mask, feed-forward
-    P(w_{t+1}) = softmax(E norm(x_t) + b)
+    P(w_{t+1}) = softmax(E R norm(x_t) + b)
 
-Input and output share the matrix E (Press and Wolf 2017). At most `window` tokens are seen at once; how longer
+Input and output share the matrix E (Press and Wolf 2017). R, random at first (as in the output of BERT, Devlin et al. 2019),
+is not in the papers: without it a new network predicts the token it was fed, by sqrt(D) nats. At most `window` tokens are seen at once; how longer
 texts are read is in layers/windows.py. Training is done in bfloat16 where the processor has it in hardware,
 weights and the optimiser's sums in float32; what a trained model says is float32.
 
@@ -157,6 +158,7 @@ class TransformerNetwork(WindowedNetwork):
         )
         self.ngrams = NgramEmbedding(vocab_size, size, ngrams)
         self.positions = POSITIONS[positions](size, heads, window)
+        self.turn = nn.Parameter(torch.zeros(size, size))  # R
         self.softmax = AdaptiveSoftmax(vocab_size, size, cutoffs) if cutoffs else Softmax(vocab_size, size)
 
     def initialise(
@@ -175,6 +177,8 @@ class TransformerNetwork(WindowedNetwork):
             layer.initialise(generator)
         self.positions.initialise(generator)
         self.softmax.initialise(generator, counts)
+        with torch.no_grad():
+            self.turn.normal_(0.0, 1.0 / math.sqrt(self.size), generator=generator)
         if embeddings is not None:
             self.softmax.begin_with(embeddings)
 
@@ -198,7 +202,7 @@ class TransformerNetwork(WindowedNetwork):
         rotation = self.positions.rotation(place.positions, x.dtype)
         for layer, cache in zip(self.layers, place.caches, strict=True):
             x = layer(x, place.view, rotation, cache)
-        return norm(x.float()), state
+        return F.linear(norm(x), self.turn.to(x.dtype)).float(), state
 
     def _begun(self, ids: Tensor) -> _Place:
         rows, steps = ids.shape

@@ -215,6 +215,8 @@ class NgramModel:
                 f"An n-gram model resets at each line; it cannot carry its context from line to line ({policy}). "
                 "Score it by line."
             )
+        if policy.stride is not None:
+            raise UsageError(f"An n-gram model reads no windows, so it has no stride ({policy}). Leave it out.")
         if policy.window is not None and policy.window < self.order - 1:
             raise UsageError(
                 f"A {self.order}-gram model always looks at {self.order - 1} words and resets at each line; "

@@ -6,11 +6,15 @@
     y_t = sqrt(D) E w_t + ...                    </s>, then target tokens
     y_t = layer(y_1 .. y_t, m)                   N times: self-attention under a causal mask; cross-attention, where
                                                  queries are of y and keys and values of m; feed-forward
-    P(w_{t+1}) = softmax(E norm(y_t) + b)
+    P(w_{t+1}) = softmax(E R norm(y_t) + b)
 
 With a joint vocabulary, source, target and output share the matrix E (Press and Wolf 2017; Vaswani et al. 2017, 3.4); else the
-source has one of its own. Normalisation, positions and initialisation are those of layers/transformer.py. Trained in
-bfloat16 where the processor has it in hardware; what a trained model says is float32.
+source has one of its own. R, random at first (as in the output of BERT, Devlin et al. 2019), is not in the papers. Without it
+E norm(y_t) is greatest at w_t itself, by some 9 nats at D 128, since y_t begins as its embedding; a new network learns to drown
+that in a constant, and hardly anything else for hundreds of steps.
+
+Normalisation, positions and initialisation are those of layers/transformer.py. Trained in bfloat16 where the processor has
+it in hardware; what a trained model says is float32.
 
 Whole sources and targets are read end to end, without padding (layers/packing.py); a step of translating has rows of one token.
 
@@ -37,7 +41,7 @@ from textdl.layers.dropout import Dropout
 from textdl.layers.masks import Causal, Padding, View
 from textdl.layers.network import States
 from textdl.layers.packing import Packing
-from textdl.layers.positions import POSITIONS, Rotation
+from textdl.layers.positions import POSITIONS, Learned, Rotation
 from textdl.layers.softmax import Softmax
 from textdl.layers.transformer import ACTIVATIONS, FeedForward, norm
 from textdl.neural.family import Rung, check_choice
@@ -230,6 +234,7 @@ class TransformerSeq2Seq(EncoderDecoder):
         )
         self.positions = POSITIONS[positions](size, heads, LONGEST)
         self.softmax: Softmax = Softmax(vocab_size, size)
+        self.turn = nn.Parameter(torch.zeros(size, size))  # R
         self.source_embedding = None if joint else nn.Parameter(torch.zeros(source_vocab_size, size))
 
     def initialise(self, generator: torch.Generator, counts: Tensor | None = None) -> None:
@@ -238,9 +243,10 @@ class TransformerSeq2Seq(EncoderDecoder):
             layer.initialise(generator)
         self.positions.initialise(generator)
         self.softmax.initialise(generator, counts)
-        if self.source_embedding is not None:
-            with torch.no_grad():
-                self.source_embedding.normal_(0.0, 1.0 / math.sqrt(self.size), generator=generator)
+        with torch.no_grad():
+            for matrix in (self.source_embedding, self.turn):
+                if matrix is not None:
+                    matrix.normal_(0.0, 1.0 / math.sqrt(self.size), generator=generator)
 
     def force(self, sources: Tensor, lengths: Tensor, ids: Tensor, target_lengths: Tensor) -> Tensor:
         """See EncoderDecoder."""
@@ -249,7 +255,7 @@ class TransformerSeq2Seq(EncoderDecoder):
         y, rotation = self._embedded(self.softmax.embed(at.pack(ids)), at.positions)
         for layer in self.decoder_layers:
             y = layer(y, at, rotation, memory)
-        return at.unpack(norm(y).float(), ids.shape[1])
+        return at.unpack(self._hidden(y), ids.shape[1])
 
     def read(self, sources: Tensor, lengths: Tensor) -> Memory:
         """See EncoderDecoder."""
@@ -269,7 +275,8 @@ class TransformerSeq2Seq(EncoderDecoder):
 
     def _embedded(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Rotation | None]:
         """Embeddings of length about 1 as features of variance 1, with their positions."""
-        x = self.positions.add(x * math.sqrt(self.size), positions.clamp_max(LONGEST - 1))
+        known = positions.clamp_max(LONGEST - 1) if isinstance(self.positions, Learned) else positions
+        x = self.positions.add(x * math.sqrt(self.size), known)
         if (self.training or self._low is not None) and fast_bfloat16(x.device):
             x = x.bfloat16()
         return self.dropout(x), self.positions.rotation(positions, x.dtype)
@@ -303,7 +310,11 @@ class TransformerSeq2Seq(EncoderDecoder):
         for i, (layer, kept) in enumerate(zip(self.decoder_layers, cache.unbind(1), strict=True)):
             keys_values = memory[2 * i + 1 : 2 * i + 3]
             y = layer.step(y, view, rotation, LayerCache(kept, first, end), keys_values, source_view, sharing)
-        return norm(y[:, 0].float()), (lengths + 1, cache)
+        return self._hidden(y[:, 0].float()), (lengths + 1, cache)
+
+    def _hidden(self, y: Tensor) -> Tensor:
+        """(N, D) what the decoder has made of its tokens, as the softmax takes it."""
+        return F.linear(norm(y), self.turn.to(y.dtype)).float()
 
     def look(self, source: Tensor, ids: Tensor) -> Tensor | None:
         """See EncoderDecoder: the mean over the heads of the decoder layer whose heads are the most of one mind.

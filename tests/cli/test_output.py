@@ -1,0 +1,60 @@
+"""Files that a command writes."""
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from textdl.cli.output import json_file, report_file
+from textdl.errors import UsageError
+
+
+def test_what_breaks_off_leaves_the_old_file(tmp_path):
+    file = tmp_path / "r.json"
+    file.write_text("old")
+    with (
+        pytest.raises(UsageError, match=r"--json .*r.json: cannot write it \(No space left"),
+        json_file(str(file)) as out,
+    ):
+        out.write("new")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(KeyboardInterrupt), report_file("--html", file) as out:
+        out.write("new")
+        raise KeyboardInterrupt
+    with pytest.raises(FileNotFoundError), report_file("--html", file):
+        open(tmp_path / "what is read")  # noqa: SIM115
+    assert file.read_text() == "old"
+    with report_file("--html", file) as out:
+        out.write("new")
+    assert file.read_text() == "new"
+    assert os.listdir(tmp_path) == ["r.json"]
+
+
+def test_links_stay_links_and_names_may_be_any_bytes(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with report_file("--html", tmp_path / "link") as out:
+        out.write("a\udc80文")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_text("utf-8") == "a\\udc80文"
+
+
+def test_what_cannot_be_written(tmp_path):
+    for path in (tmp_path, tmp_path / "no" / "r.json"):
+        with pytest.raises(UsageError, match=r"--json .*: cannot write it"), json_file(str(path)):
+            pass
+
+
+def test_pipes_and_devices_are_written_as_they_are(tmp_path):
+    with json_file("/dev/null") as out:
+        out.write("x")
+    assert not Path("/dev/null").is_file()
+    os.mkfifo(tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    with json_file(str(tmp_path / "pipe")) as out:
+        out.write("{}")
+    reader.join(5)
+    assert read == ["{}"]
