@@ -339,15 +339,16 @@ class Model:
         for known in (word, unescape(word)):
             if known in self.vocab:
                 return self.vocab.id(known)
-        pieces = self._words(word)
+        pieces = self.words(word)
         return self.vectors.lookup(pieces[0] if len(pieces) == 1 and pieces[0] in self.vocab else word)
 
-    def _words(self, text: str) -> list[str]:
+    def words(self, text: str) -> list[str]:
+        """The pieces of a text that are not white space."""
         return [piece for piece in self.tokenizer.encode(text) if not piece.isspace()]
 
     def _explain(self, word: str) -> str:
         """Why a word is unknown: how often it was seen, and what the tokenizer makes of it."""
-        pieces = self._words(word)
+        pieces = self.words(word)
         if not pieces:
             return f"{self.tokenizer.spec} finds no word in it"
         said = [self._seen(pieces[0] if len(pieces) == 1 else word)]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -230,17 +229,13 @@ def vector_subject(model: Any, *, run: Run | None = None) -> benchmarks.Subject:
         if path.is_file():
             return benchmarks.Subject(path.name, import_model(path, run=run).vectors)
         model = load(path)
-    return benchmarks.Subject(model.name, model.vectors, partial(_words, model.tokenizer))
+    return benchmarks.Subject(model.name, model.vectors, model.words)
 
 
 def _of_gensim(model: Any) -> Any:
     """A KeyedVectors of gensim's, or that of its Word2Vec; None for anything else."""
     keyed = getattr(model, "wv", model)
     return keyed if hasattr(keyed, "index_to_key") and hasattr(keyed, "vectors") else None
-
-
-def _words(tokenizer: Tokenizer, text: str) -> list[str]:
-    return [piece for piece in tokenizer.encode(text) if not piece.isspace()]
 
 
 def subject(model: Evaluable, *, tokenizer: str | Tokenizer = "whitespace", run: Run | None = None) -> Subject:

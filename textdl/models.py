@@ -470,10 +470,9 @@ def stream(
     top_p: float | None = None,
     seed: int = 1,
     across_lines: bool = False,
-    source: Iterable[str] | None = None,
 ) -> Iterator[str]:
     """The first text of `sample` as it grows: the prompt, and the whole text so far after every token."""
-    loaded, pieces, drawn = _drawn(model, prompt, source, 1, max_tokens, temperature, top_k, top_p, seed, across_lines)
+    loaded, pieces, drawn = _drawn(model, prompt, None, 1, max_tokens, temperature, top_k, top_p, seed, across_lines)
     before = ""
     yield loaded.tokenizer.decode(pieces)
     for token in drawn:

@@ -33,11 +33,11 @@ from typing import Any
 SHAPE = {"block_size": 64, "n_layer": 4, "n_head": 4, "n_embd": 128}
 
 MEASURE = """
-import sys, time, torch, pickle, numpy as np
+import sys, time, torch, numpy as np
 sys.path.insert(0, '.')
 from model import GPT, GPTConfig
 torch.set_num_threads(2)
-saved = torch.load('out/ckpt.pt', map_location='cpu')
+saved = torch.load('out/ckpt.pt', map_location='cpu', weights_only=True)
 model = GPT(GPTConfig(**saved['model_args']))
 model.load_state_dict(saved['model'])
 model.eval()

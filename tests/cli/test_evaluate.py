@@ -245,7 +245,7 @@ def test_reports_replace_nothing_that_is_read(files, texts, capsys, tmp_path):
                 said = refused("eval", model, option, text, *other, report, name)
                 assert "is a text that is read, and would be lost" in said
         given = ("eval", model, "--text", text, report)
-        assert "lies in, what is evaluated" in refused(*given, model / "card.html")
+        assert "lies in, what is read" in refused(*given, model / "card.html")
         assert "a file is expected; name one" in refused(*given, tmp_path)
         assert "there is no directory" in refused(*given, tmp_path / "no" / "r.html")
     assert "is the file of --json too" in refused(
@@ -267,7 +267,7 @@ def test_options_that_would_be_ignored_are_refused(files, texts, run, capsys, tm
         (["compare", tmp_path / "r.json", tmp_path / "r.json", "--text", text], "only results were given"),
         (["compare", tmp_path / "r.json", tmp_path / "r.json", "--source", text], "only results were given"),
         (["compare", tmp_path / "r.json", text], "zh-test.txt: no results of an evaluation"),
-        (["compare", tmp_path / "r.json", tmp_path / "r.json", "--json", tmp_path / "r.json"], "what is evaluated"),
+        (["compare", tmp_path / "r.json", tmp_path / "r.json", "--json", tmp_path / "r.json"], "what is read"),
     ):
         assert main([*map(str, arguments)]) == 2
         assert message in capsys.readouterr().err

@@ -155,3 +155,21 @@ def test_misuse(model, files, capsys, arguments, words):
 def test_pairs_that_are_not_there(tmp_path, capsys, arguments, words):
     assert main(["train", "seq2seq", "-o", str(tmp_path / "m"), *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--input", "in.txt", "-o", "in.txt"],
+        ["--input", "in.txt", "--reference", "ref.txt", "-o", "ref.txt"],
+        ["--input", "in.txt", "--json", "in.txt"],
+        ["--pairs", "pairs.tsv", "-o", "pairs.tsv"],
+        ["one", "-o", "m/config.json"],
+    ],
+)
+def test_what_is_read_is_not_replaced(arguments, model, files, capsys, monkeypatch):
+    monkeypatch.chdir(files)
+    before = (files / arguments[-1]).read_bytes()
+    assert main(["translate", str(model), *arguments, "--quiet"]) == 2
+    assert "Name another file" in capsys.readouterr().err
+    assert (files / arguments[-1]).read_bytes() == before

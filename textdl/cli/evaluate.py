@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,16 @@ from typing import IO, TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from textdl.cli.options import JsonFile, Quiet, Seed, SourceText, TextOptions, spread
-from textdl.cli.output import TerminalRun, json_file, report_file, rows_as_they_come, say, table, write_json
+from textdl.cli.output import (
+    TerminalRun,
+    check_reports,
+    json_file,
+    report_file,
+    rows_as_they_come,
+    say,
+    table,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from textdl.bundle import TokenScore
@@ -328,42 +337,6 @@ def _read(names: Iterable[str | None], reading: TextOptions) -> list[Corpus | No
     if asked.count("-") > 1:
         raise UsageError("standard input (-) can be one text only, and was given for two: write one to a file")
     return [None if name is None else reading.open([name]) for name in asked]
-
-
-def check_reports(
-    reports: Mapping[str, str | Path | None], corpora: Iterable[Corpus | None] = (), models: Iterable[Path] = ()
-) -> None:
-    """Refuse, before any work, a report that could not be written or would replace what is read.
-
-    Args:
-        reports: files by their options; `-` of --json is stdout.
-        models: files and directories.
-
-    Raises:
-        UsageError: says which, and why.
-    """
-    from textdl.errors import UsageError
-
-    read = {file.resolve() for corpus in corpora if corpus is not None for file, _, _ in corpus.files()}
-    taken: dict[Path, str] = {}
-    kept = [model.resolve() for model in models]
-    for option, name in reports.items():
-        if name is None or (option == "--json" and str(name) == "-"):
-            continue
-        path = Path(name).resolve()
-        if str(name) == "-" or path.is_dir():
-            raise UsageError(f"{option} {name}: a file is expected; name one, such as card{option.replace('--', '.')}")
-        if not path.parent.is_dir():
-            raise UsageError(f"{option} {name}: there is no directory {path.parent}. Make it first, or name another.")
-        if path in read:
-            raise UsageError(f"{option} {name} is a text that is read, and would be lost. Name another file.")
-        if any(path == model or model in path.parents for model in kept):
-            raise UsageError(
-                f"{option} {name} is, or lies in, what is evaluated, and stays as it is. Name another file."
-            )
-        if path in taken:
-            raise UsageError(f"{option} {name} is the file of {taken[path]} too. Name two files.")
-        taken[path] = option
 
 
 def _numbers(text: str | None) -> list[int]:

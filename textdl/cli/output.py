@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,8 @@ from textdl.protocols import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from textdl.corpus import Corpus
 
 
 _DRAWN = 400
@@ -116,6 +118,38 @@ def json_file(file: str) -> Iterator[IO[str]]:
         return
     with report_file("--json", Path(file)) as out:
         yield out
+
+
+def check_reports(
+    reports: Mapping[str, str | Path | None], corpora: Iterable[Corpus | None] = (), models: Iterable[Path] = ()
+) -> None:
+    """Refuse, before any work, a report that could not be written or would replace what is read.
+
+    Args:
+        reports: files by their options; `-` of --json is stdout.
+        models: files and directories that are read.
+
+    Raises:
+        UsageError: says which, and why.
+    """
+    read = {file.resolve() for corpus in corpora if corpus is not None for file, _, _ in corpus.files()}
+    taken: dict[Path, str] = {}
+    kept = [model.resolve() for model in models]
+    for option, name in reports.items():
+        if name is None or (option == "--json" and str(name) == "-"):
+            continue
+        path = Path(name).resolve()
+        if str(name) == "-" or path.is_dir():
+            raise UsageError(f"{option} {name}: a file is expected; name one, such as card{option.replace('--', '.')}")
+        if not path.parent.is_dir():
+            raise UsageError(f"{option} {name}: there is no directory {path.parent}. Make it first, or name another.")
+        if path in read:
+            raise UsageError(f"{option} {name} is a text that is read, and would be lost. Name another file.")
+        if any(path == model or model in path.parents for model in kept):
+            raise UsageError(f"{option} {name} is, or lies in, what is read, and stays as it is. Name another file.")
+        if path in taken:
+            raise UsageError(f"{option} {name} is the file of {taken[path]} too. Name two files.")
+        taken[path] = option
 
 
 @contextmanager

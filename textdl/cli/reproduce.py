@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from textdl.cli.evaluate import check_reports
 from textdl.cli.options import JsonFile, Quiet
-from textdl.cli.output import TerminalRun, say, table, write_json
+from textdl.cli.output import TerminalRun, check_reports, say, table, write_json
 
 
 def reproduce(

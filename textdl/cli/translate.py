@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from textdl.cli.options import Encoding, JsonFile, Quiet
-from textdl.cli.output import TerminalRun, rows_as_they_come, say, write_json
+from textdl.cli.output import TerminalRun, check_reports, report_file, rows_as_they_come, say, write_json
 
 
 def translate(
@@ -49,16 +49,15 @@ def translate(
         raise UsageError("--versus compares two systems by --reference, which is missing")
     if attention is not None:
         check_picture(attention)
-    for option, file in (("--output", output), ("--json", json)):
-        if file is not None and not Path(file).parent.is_dir():
-            raise UsageError(f"{option} {file}: there is no directory {Path(file).parent}")
     run = TerminalRun(quiet=quiet)
-    lines = list(open_corpus(source, encoding=encoding)) if source is not None else list(sentences or [])
-    references = list(open_corpus(reference, encoding=encoding)) if reference is not None else None
+    corpora = [None if name is None else open_corpus(name, encoding=encoding) for name in (source, reference, versus)]
+    reports = {"--output": output, "--json": json, "--attention": attention}
+    check_reports(reports, corpora, [model, *([Path(pairs)] if pairs is not None else [])])
+    lines, references, others = (None if corpus is None else list(corpus) for corpus in corpora)
+    lines = lines or sentences or []
     if pairs is not None:
         opened = list(open_pairs(pairs, encoding=encoding, max_ratio=None))
         lines, references = [line for line, _ in opened], [line for _, line in opened]
-    others = list(open_corpus(versus, encoding=encoding)) if versus is not None else None
     for name, given in (("--reference", references), ("--versus", others)):
         if given is not None and len(given) != len(lines):
             raise UsageError(
@@ -89,7 +88,8 @@ def translate(
         if output is not None:
             written = ["\t".join(map(str, row)) + "\n" for row in rows()]
             heading = "\t".join(columns) + "\n" if n_best > 1 else ""
-            output.write_text(heading + "".join(written), "utf-8", newline="\n")
+            with report_file("--output", output) as out:
+                out.write(heading + "".join(written))
         elif json == "-":
             deque(rows(), maxlen=0)
         elif n_best > 1:

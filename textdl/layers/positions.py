@@ -48,7 +48,7 @@ class Positions(nn.Module):
 
 
 class Learned(Positions):
-    """A vector for each position."""
+    """A vector for each position; what lies behind the window shares the last."""
 
     def __init__(self, size: int, heads: int, window: int):
         super().__init__(size, heads, window)
@@ -61,7 +61,7 @@ class Learned(Positions):
 
     def add(self, x: Tensor, positions: Tensor) -> Tensor:
         """See Positions."""
-        return x + nn.functional.embedding(positions, self.weight)
+        return x + nn.functional.embedding(positions.clamp_max(len(self.weight) - 1), self.weight)
 
 
 class Sinusoidal(Positions):

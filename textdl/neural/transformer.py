@@ -6,9 +6,9 @@
     P(w_{t+1}) = softmax(E R norm(x_t) + b)
 
 Input and output share the matrix E (Press and Wolf 2017). R, random at first (as in the output of BERT, Devlin et al. 2019),
-is not in the papers: without it a new network predicts the token it was fed, by sqrt(D) nats. At most `window` tokens are seen at once; how longer
-texts are read is in layers/windows.py. Training is done in bfloat16 where the processor has it in hardware,
-weights and the optimiser's sums in float32; what a trained model says is float32.
+keeps a new network from predicting the token it was fed: E norm(x_t) is greatest there, by sqrt(D) nats. At most
+`window` tokens are seen at once; how longer texts are read is in layers/windows.py. Training is done in bfloat16 where
+the processor has it in hardware, weights and the optimiser's sums in float32; what a trained model says is float32.
 
 State, once there is one: how many positions each row has seen, (B,), the ids there, (B, room), and the keys and
 values of all layers, (B, layers, 2, heads, room, E). It is written in place and grows by doubling. In training

@@ -41,7 +41,7 @@ from textdl.layers.dropout import Dropout
 from textdl.layers.masks import Causal, Padding, View
 from textdl.layers.network import States
 from textdl.layers.packing import Packing
-from textdl.layers.positions import POSITIONS, Learned, Rotation
+from textdl.layers.positions import POSITIONS, Rotation
 from textdl.layers.softmax import Softmax
 from textdl.layers.transformer import ACTIVATIONS, FeedForward, norm
 from textdl.neural.family import Rung, check_choice
@@ -275,8 +275,7 @@ class TransformerSeq2Seq(EncoderDecoder):
 
     def _embedded(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Rotation | None]:
         """Embeddings of length about 1 as features of variance 1, with their positions."""
-        known = positions.clamp_max(LONGEST - 1) if isinstance(self.positions, Learned) else positions
-        x = self.positions.add(x * math.sqrt(self.size), known)
+        x = self.positions.add(x * math.sqrt(self.size), positions)
         if (self.training or self._low is not None) and fast_bfloat16(x.device):
             x = x.bfloat16()
         return self.dropout(x), self.positions.rotation(positions, x.dtype)
