@@ -191,7 +191,7 @@ def test_pairs_and_held_out_pairs_in_python():
     textdl.train_seq2seq(list(zip(source, target, strict=True)), valid=(source[:9], target[:9]), run=run, **settings)
     assert not any("held out" in note for note in run.notes)
     assert run.figures["valid_tokens"] == sum(len(line) + 1 for line in target[:9])
-    with pytest.raises(UsageError, match="budget of -1 seconds"):
+    with pytest.raises(UsageError, match="--budget -1: expected a number of seconds above 0"):
         textdl.train_seq2seq(source, target, budget=-1, **settings)
 
 

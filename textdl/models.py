@@ -13,15 +13,17 @@ import numbers
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 
 import textdl
+from textdl import arguments
+from textdl.arguments import check_flags, check_wholes, deadline, is_a, option
 from textdl.bundle import FAMILIES, Family, Model, load
 from textdl.checkpoint import Checkpoint
 from textdl.corpus import open_corpus
@@ -205,22 +207,11 @@ def _settle(
 ) -> _Job:
     """Check the arguments of `train`, and bring the text to where training begins."""
     run.seed = run.seed if seed is None else seed
-    for name, value in (
-        ("seed", run.seed),
-        ("min_count", min_count),
-        ("max_vocab", max_vocab),
-        ("processes", processes),
-    ):
-        if value is not None and not (_is_a(numbers.Integral, value) and 0 <= value < 1 << 63):
-            raise UsageError(f"{_option(name)} {value!r}: expected a whole number from 0 up, below 2^63")
-    for name, value in (("keep_punctuation", keep_punctuation), ("resume", resume)):
-        if not isinstance(value, bool | np.bool_ | None):
-            raise UsageError(f"{_option(name)} {value!r}: expected True or False")
+    check_wholes(seed=run.seed, min_count=min_count, max_vocab=max_vocab, processes=processes)
+    check_flags(keep_punctuation=keep_punctuation, resume=resume)
     run.seed, processes = int(run.seed), int(processes)
     min_count, max_vocab = (None if number is None else int(number) for number in (min_count, max_vocab))
-    if budget is not None and not (_is_a(numbers.Real, budget) and budget > 0):
-        raise UsageError(f"--budget {budget!r}: expected a number of seconds above 0")
-    began = time.monotonic()
+    until = deadline(budget, time.monotonic())
     entry = _family(family)
     for wanted, name, able, why in (
         (budget, "--budget is for neural models", entry.network, "takes the time its text takes"),
@@ -234,8 +225,8 @@ def _settle(
     module = import_module(entry.module)
     if output is not None:
         check_output(Path(output))
-    if budget is not None:
-        run.deadline = began + budget - _reserve(budget)
+    if until is not None:
+        run.deadline = until
     if resume and output is None:
         raise UsageError("--resume goes on from the checkpoint beside the output: give the directory, with -o")
 
@@ -246,7 +237,7 @@ def _settle(
         min_count = base.card["min_count"] if min_count is None else min_count
         keep_punctuation = keep_punctuation or base.card.get("keep_punctuation", False)
     text = open_corpus(corpus, encoding=encoding)
-    settings = _config(module.Config, family, config, unit=text.unit)
+    settings = arguments.config(module.Config, family, config, context=text.unit)
     for sentence in settings.without_effect(given) if entry.goes_on else []:
         run.note(sentence)
     if vocab is not None and (min_count is not None or max_vocab is not None):
@@ -271,7 +262,7 @@ def _settle(
             run.note(f"there is no {run.checkpoint.name} to go on from: training starts from the beginning")
         # The number of threads may change on the way: where they decide, nothing is promised.
         options = {
-            _option(name): ",".join(map(str, value)) if isinstance(value, tuple | list) else value
+            option(name): ",".join(map(str, value)) if isinstance(value, tuple | list) else value
             for name, value in asdict(settings).items()
             if name != "workers"
         }
@@ -493,10 +484,10 @@ def _drawn(
 ) -> tuple[Model, list[str], Iterator[Token]]:  # fmt: skip
     """The model, the pieces of the prompt, and the tokens that follow it."""
     for name, value in (("n", n), ("max_tokens", max_tokens), ("top_k", top_k), ("seed", seed)):
-        if (name, value) != ("top_k", None) and not _is_a(numbers.Integral, value):
+        if (name, value) != ("top_k", None) and not is_a(numbers.Integral, value):
             raise UsageError(f"{name} {value!r}: expected a whole number")
     for name, share in (("temperature", temperature), ("top_p", top_p)):
-        if (name, share) != ("top_p", None) and not _is_a(numbers.Real, share):
+        if (name, share) != ("top_p", None) and not is_a(numbers.Real, share):
             raise UsageError(f"{name} {share!r}: expected a number")
     loaded = _loaded(model)
     pieces = loaded.tokenizer.encode(next(checked_lines([prompt])))
@@ -514,56 +505,10 @@ def _drawn(
     return loaded, pieces, drawn
 
 
-_TOLD = {bool: "True or False", int: "a whole number", float: "a number", str: "a str"}
-
-
-def _is_a(kind: Any, value: object) -> bool:
-    """Whether a value is such a number, numpy's among them; True and False are none."""
-    return isinstance(value, kind) and not isinstance(value, bool)
-
-
 def _family(name: str) -> Family:
     if name not in FAMILIES:
         raise UsageError(f"no model family {name!r}; there are {', '.join(FAMILIES)}")
     return FAMILIES[name]
-
-
-def _config(cls: Any, family: str, given: Mapping[str, Any], unit: str) -> Any:
-    """The family's Config. A family that can read lines or a stream takes what the corpus is."""
-    known = {field.name for field in fields(cls)}
-    given = {name: value for name, value in given.items() if value is not None}
-    for name, hint in get_type_hints(cls).items():
-        wanted = [part for part in (get_args(hint) or (hint,)) if part in (bool, int, float, str)]
-        if name not in given or not wanted:
-            continue
-        value, several = given[name], get_origin(hint) is tuple
-        if several and not (isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim == 1)):
-            raise UsageError(f"{_option(name)} {value!r}: expected a sequence, such as (0, 0, 1)")
-        items = [_plain(item, wanted) for item in (value if several else [value])]
-        if None in items:
-            told = " or ".join(_TOLD[kind] for kind in wanted)
-            raise UsageError(f"{_option(name)} {value!r}: expected {f'for each, {told}' if several else told}")
-        given[name] = tuple(items) if several else items[0]
-    if "context" in known:
-        given.setdefault("context", unit)
-    if unknown := sorted(set(given) - known):
-        raise UsageError(f"{family} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    return cls(**given)
-
-
-def _plain(value: Any, kinds: Sequence[type]) -> Any:
-    """A setting as one of the kinds, numpy's numbers as Python's, which JSON can hold; None where it is none of them."""
-    if isinstance(value, bool | np.bool_):
-        return bool(value) if bool in kinds else None
-    if int in kinds and isinstance(value, numbers.Integral):
-        return int(value)
-    if float in kinds and isinstance(value, numbers.Real):
-        return float(value)
-    return value if str in kinds and isinstance(value, str) else None
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _free(directory: Path) -> Path:
@@ -574,11 +519,6 @@ def _free(directory: Path) -> Path:
 
 def _loaded(model: Model | str | os.PathLike[str]) -> Model:
     return model if isinstance(model, Model) else load(model)
-
-
-def _reserve(budget: float) -> float:
-    """Seconds kept for what follows training: saving."""
-    return min(2.0 + 0.02 * budget, 0.2 * budget)
 
 
 def _versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl import tokenizers
+from textdl.arguments import check_tokenizers
 from textdl.bundle import Source
 from textdl.corpus import Corpus, Pairs, line_fingerprints
 from textdl.corpus.pairs import PairLedger
@@ -94,6 +95,7 @@ def prepare_pairs(
         CorpusError: no pairs, or the files do not belong together line by line.
         UsageError: options that do not go together.
     """
+    check_tokenizers(tokenizer=tokenizer, source_tokenizer=source_tokenizer or "auto")
     if min_count < 1:
         raise UsageError(f"--min-count {min_count}: expected 1 or more")
     if max_tokens < 1:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl import tokenizers
+from textdl.arguments import check_tokenizers
 from textdl.corpus import Corpus, Ledger, line_fingerprint, line_fingerprints, mostly_han
 from textdl.encoded import BOS, EOS, UNK, Encoded
 from textdl.encoding import EncodedCorpus, encode_corpus
@@ -88,8 +89,7 @@ def prepare(
         CorpusError: no text, or too little to hold some out.
         UsageError: an impossible tokenizer or vocabulary size.
     """
-    if not isinstance(tokenizer, str | Tokenizer):
-        raise UsageError(f"tokenizer: expected a name such as 'jieba' or a Tokenizer, got {tokenizer!r:.60}")
+    check_tokenizers(tokenizer=tokenizer)
     if max_vocab is not None and max_vocab < 1:
         raise UsageError(f"--max-vocab {max_vocab}: a vocabulary has at least one type")
     if min_count < 1:

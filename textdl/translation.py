@@ -7,12 +7,13 @@ any other, whose `source` says how source lines are read.
 from __future__ import annotations
 
 import math
+import numbers
 import os
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from typing import Any
 import numpy as np
 
 import textdl
+from textdl import arguments
+from textdl.arguments import check_flags, check_wholes, deadline, is_a, option
 from textdl.bundle import Model, Source, load
 from textdl.checkpoint import Checkpoint
 from textdl.corpus import Pairs, open_pairs, split_sentences
@@ -97,26 +100,25 @@ def train(
     from textdl.seq2seq.architectures import module
     from textdl.seq2seq.batching import PairData
 
-    run, began = run or Run(), time.monotonic()
+    run = run or Run()
+    until = deadline(budget, time.monotonic())
     run.rank, run.ranks = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     run.seed = run.seed if seed is None else seed
+    check_wholes(
+        seed=run.seed, min_count=min_count, max_length=max_length, vocab_size=vocab_size, processes=processes
+    )  # fmt: skip
+    check_flags(joint=joint, resume=resume, sanity=sanity)
     chosen = module(arch)
-    given = {name: value for name, value in config.items() if value is not None}
-    known = {field.name for field in fields(chosen.Config)}
-    if unknown := sorted(set(given) - known):
-        raise UsageError(f"--arch {arch} has no setting {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    settings = chosen.Config(**given)
-    if budget is not None:
-        if not 0 < budget < math.inf:
-            raise UsageError(f"a budget of {budget} seconds (budget=): expected more than 0")
-        run.deadline = began + budget - min(2.0 + 0.02 * budget, 0.2 * budget)
+    settings = arguments.config(chosen.Config, f"--arch {arch}", config)
+    if until is not None:
+        run.deadline = until
     if resume and output is None:
         raise UsageError("--resume goes on from the checkpoint beside the output: give the directory, with -o")
     if output is not None:
         check_output(Path(output))
         run.checkpoint = Checkpoint(Path(output), resume)
 
-        options = {f"--{name.replace('_', '-')}": value for name, value in asdict(settings).items()}
+        options = {option(name): value for name, value in asdict(settings).items()}
         run.checkpoint.check(
             {"family": "seq2seq", "--arch": arch, **options, "--seed": run.seed,
              "--subword-regularization": subword_regularization, "--max-length": max_length}
@@ -389,7 +391,7 @@ def translate(
             f"{loaded.name} does not translate; train one with `textdl train seq2seq --source F --target F`"
         )
     for name, value in (("beam", beam), ("n-best", n_best), ("max-tokens", 1 if max_tokens is None else max_tokens)):
-        if not isinstance(value, int | np.integer) or value < 1:
+        if not is_a(numbers.Integral, value) or value < 1:
             raise UsageError(f"--{name} {value}: expected a whole number of at least 1")
     if n_best > beam:
         raise UsageError(f"--n-best {n_best} of a beam of {beam}: the --beam must be as wide")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from textdl.cli import output
 from textdl.cli.output import json_file, report_file
 from textdl.errors import UsageError
 
@@ -58,3 +59,19 @@ def test_pipes_and_devices_are_written_as_they_are(tmp_path):
         out.write("{}")
     reader.join(5)
     assert read == ["{}"]
+
+
+def test_the_rate_of_a_stage_that_goes_on_counts_what_came_since(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 10.0, 20.0, 40.0])
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
+    run = output.TerminalRun()
+    run.progress("training", 0, 4000, "tokens")
+    run.progress("training", 1000, 4000, "tokens")  # 1,000 in 10 s
+    run.note("validated")
+    run.progress("training", 2000, 4000, "tokens")  # at second 20
+    run.progress("training", 3000, 4000, "tokens")  # 1,000 in 20 s, and 1,000 to go
+    lines = capsys.readouterr().err.splitlines()
+    assert "1,000 of 4,000 tokens, 100 tokens/s, 0:30 left" in lines[0]
+    assert "3,000 of 4,000 tokens, 50 tokens/s, 0:20 left" in lines[-1]

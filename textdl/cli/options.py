@@ -283,7 +283,9 @@ class NetworkRunOptions:
     epochs: Annotated[
         float | None,
         typer.Option(
-            "--epochs", show_default=False, help="Passes over the text, without --budget (by its length, 2 to 40)."
+            "--epochs",
+            show_default=False,
+            help="Passes over the text, without --budget (by its length, 2 to 40; seq2seq 4 to 60).",
         ),
     ] = None
     valid: Annotated[
@@ -293,7 +295,10 @@ class NetworkRunOptions:
     patience: Annotated[
         int | None,
         typer.Option(
-            "--patience", metavar="N", show_default=False, help="Stop after N validations without improvement (5)."
+            "--patience",
+            metavar="N",
+            show_default=False,
+            help="Stop after N validations without improvement (5; seq2seq 10).",
         ),
     ] = None
     resume: Annotated[

@@ -183,7 +183,7 @@ class TerminalRun(Run):
         super().__init__(**settings)
         self._quiet = quiet
         self._stage = ""
-        self._began = self._printed = 0.0
+        self._began = self._printed = self._found = 0.0
         self._bar: Any = None
         self._task: Any = None
 
@@ -204,12 +204,12 @@ class TerminalRun(Run):
         now = time.monotonic()
         if stage != self._stage:
             self._end_bar()
-            self._stage, self._began, self._printed = stage, now, now
+            self._stage, self._began, self._printed, self._found = stage, now, now, done
         if sys.stderr.isatty():
             self._draw(stage, done, total, unit, text)
         elif now - self._printed >= 10:
             self._printed = now
-            rate = done / max(now - self._began, 1e-9)
+            rate = (done - self._found) / max(now - self._began, 1e-9)
             of = f" of {total:,.0f}" if total else ""
             left = f", {_clock((total - done) / rate)} left" if total and rate > 0 else ""
             say(f"{stage}: {done:,.0f}{of} {unit}, {_rate(rate)} {unit}/s{left}  {text}".rstrip())
@@ -226,7 +226,7 @@ class TerminalRun(Run):
             )  # fmt: skip
             self._task = self._bar.add_task(stage, total=total, rate="", text="")
             self._bar.start()
-        rate = done / max(time.monotonic() - self._began, 1e-9)
+        rate = (done - self._found) / max(time.monotonic() - self._began, 1e-9)
         self._bar.update(self._task, completed=done, total=total, rate=f"{_rate(rate)} {unit}/s", text=text)
 
     def _end_bar(self) -> None:

@@ -34,6 +34,8 @@ class NgramEmbedding(nn.Module):
 
     def forward(self, ids: Tensor, before: Tensor) -> Tensor:
         """ids (B, T) to (B, T, D). before (B, order - 1): the ids before the first, -1 where there are none."""
+        if not self.tables:
+            return torch.zeros((), device=ids.device)
         read = torch.cat((before, ids), dim=1) + 1
         steps, order = ids.shape[1], before.shape[1] + 1
         code = read[:, order - 1 :]

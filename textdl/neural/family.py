@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from textdl.arguments import option
 from textdl.checkpoint import Progress
 from textdl.encoded import Encoded
 from textdl.errors import CorpusError, UsageError
@@ -122,11 +123,11 @@ class TrainingConfig:
         for name in (*self.COUNTS, "batch_size", "accumulate", "patience"):
             value = getattr(self, name)
             if value is not None and (value < 1 or int(value) != value):
-                raise UsageError(f"{_option(name)} {value}: expected a whole number of at least 1.")
+                raise UsageError(f"{option(name)} {value}: expected a whole number of at least 1.")
         for name in ("learning_rate", "clip", "epochs"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"{_option(name)} {value}: expected a number above 0.")
+                raise UsageError(f"{option(name)} {value}: expected a number above 0.")
         check_shares(self, "dropout", "warmup", "unk_rate", "label_smoothing", "ema")
         if self.weight_decay is not None and not 0 <= self.weight_decay < math.inf:
             raise UsageError(f"--weight-decay {self.weight_decay}: expected 0 or more.")
@@ -159,7 +160,7 @@ def check_choice(name: str, value: str | None, known: Sequence[str | None]) -> N
     if value not in known:
         names = [choice for choice in known if choice is not None]
         expected = " or ".join(names) if len(names) == 2 else f"one of: {', '.join(names)}"
-        raise UsageError(f"{_option(name)} {value}: expected {expected}.")
+        raise UsageError(f"{option(name)} {value}: expected {expected}.")
 
 
 def check_shares(config: TrainingConfig, *names: str) -> None:
@@ -167,11 +168,7 @@ def check_shares(config: TrainingConfig, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         if value is not None and not 0 <= value < 1:
-            raise UsageError(f"{_option(name)} {value}: expected at least 0 and below 1.")
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+            raise UsageError(f"{option(name)} {value}: expected at least 0 and below 1.")
 
 
 @dataclass(frozen=True)

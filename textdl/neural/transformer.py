@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,9 @@ from textdl.layers.softmax import Softmax
 from textdl.layers.transformer import ACTIVATIONS, TransformerLayer, norm
 from textdl.neural.family import Rung, TrainingConfig, characters, check_choice, train_network
 from textdl.storage import Reader
+
+if TYPE_CHECKING:
+    from textdl.layers.one_row import OneRow
 
 _ROOM = 32
 """Positions that a cache has room for, at least."""
@@ -159,6 +162,7 @@ class TransformerNetwork(WindowedNetwork):
         self.ngrams = NgramEmbedding(vocab_size, size, ngrams)
         self.positions = POSITIONS[positions](size, heads, window)
         self.turn = nn.Parameter(torch.zeros(size, size))  # R
+        self._one_row: OneRow | None = None
         self.softmax = AdaptiveSoftmax(vocab_size, size, cutoffs) if cutoffs else Softmax(vocab_size, size)
 
     def initialise(
@@ -183,6 +187,7 @@ class TransformerNetwork(WindowedNetwork):
             self.softmax.begin_with(embeddings)
 
     def cache(self, rows: int, room: int = 0) -> States:
+        self._one_row = None  # weights may have moved since
         room = min(self.window, max(_ROOM, room))
         shape = (rows, len(self.layers), 2, self.heads, room, self.size // self.heads)
         return (
@@ -200,9 +205,18 @@ class TransformerNetwork(WindowedNetwork):
         if self.training and fast_bfloat16(x.device):
             x = x.bfloat16()
         rotation = self.positions.rotation(place.positions, x.dtype)
+        if state and ids.shape == (1, 1) and x.device.type == "cpu":
+            return self._alone().hidden(x[0, 0], state[2][0], int(place.positions), rotation)[None, None], state
         for layer, cache in zip(self.layers, place.caches, strict=True):
             x = layer(x, place.view, rotation, cache)
         return F.linear(norm(x), self.turn.to(x.dtype)).float(), state
+
+    def _alone(self) -> OneRow:
+        if self._one_row is None:
+            from textdl.layers.one_row import OneRow
+
+            self._one_row = OneRow(self.layers, self.turn)
+        return self._one_row
 
     def _begun(self, ids: Tensor) -> _Place:
         rows, steps = ids.shape
