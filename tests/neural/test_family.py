@@ -7,8 +7,9 @@ import pytest
 from textdl.encoded import Encoded
 from textdl.errors import CorpusError, UsageError
 from textdl.neural import feedforward, recurrent, transformer
-from textdl.neural.family import Rung, TrainingConfig
+from textdl.neural.family import LanguageModelConfig
 from textdl.protocols import LanguageModel, Run, ScorePolicy
+from textdl.training.config import Rung
 from textdl.training.loop import Trainer
 
 V = 12
@@ -213,4 +214,4 @@ def test_every_option_of_training_is_on_the_command_line():
     from textdl.cli.options import NetworkOptions, NetworkRunOptions
 
     offered = {f.name for options in (NetworkOptions, NetworkRunOptions) for f in fields(options)}
-    assert {f.name for f in fields(TrainingConfig)} <= offered
+    assert {f.name for f in fields(LanguageModelConfig)} <= offered

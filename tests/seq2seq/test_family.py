@@ -58,7 +58,7 @@ def test_pairs_must_be_pairs():
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"context": "stream"}, "independent"), ({"batch_size": 4}, "--batch-positions"), ({"size": 0}, "--size")],
+    [({"dropout": 1.5}, "--dropout"), ({"batch_positions": 0}, "--batch-positions"), ({"size": 0}, "--size")],
 )
 def test_options_that_cannot_be_meant(given, words):
     with pytest.raises(UsageError, match=words):

@@ -29,12 +29,13 @@ from textdl.layers.adaptive_softmax import output_layer
 from textdl.layers.dropout import EmbeddingDropout, LockedDropout
 from textdl.layers.embedding import begin_with
 from textdl.layers.language_model import Network, States, TorchLanguageModel
-from textdl.neural.family import Rung, TrainingConfig, characters, check_shares, train_network
+from textdl.neural.family import LanguageModelConfig, characters, train_network
 from textdl.storage import Reader
+from textdl.training.config import Rung, check_shares
 
 
 @dataclass(frozen=True)
-class Config(TrainingConfig):
+class Config(LanguageModelConfig):
     """Options of `textdl train nnlm`."""
 
     FAMILY = "nnlm"
@@ -71,7 +72,7 @@ class Config(TrainingConfig):
         )
 
     def steps(self, sizes: Mapping[str, int], vocab_size: int) -> int:
-        """See TrainingConfig."""
+        """See LanguageModelConfig."""
         return self.bptt or (128 if self.context == "line" else 64)
 
     def adamw_rate(self, sizes: Mapping[str, int], vocab_size: int) -> float:
@@ -79,7 +80,7 @@ class Config(TrainingConfig):
         return 4e-3
 
     def network(self, vocab_size: int, sizes: Mapping[str, int], generator: torch.Generator) -> Network:
-        """See TrainingConfig."""
+        """See LanguageModelConfig."""
         return FeedForwardNetwork(
             vocab_size=vocab_size, tied=self.tied, direct=self.direct, cutoffs=self.cutoffs, generator=generator,
             order=sizes["order"], embedding_size=sizes["embedding_size"], hidden_size=sizes["hidden_size"],

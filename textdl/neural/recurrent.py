@@ -37,12 +37,13 @@ from textdl.layers.ngram_embedding import NgramEmbedding
 from textdl.layers.recurrent import CELLS, Jordan
 from textdl.layers.recurrent.jordan import Output
 from textdl.layers.softmax import Softmax
-from textdl.neural.family import Rung, TrainingConfig, characters, check_choice, check_shares, train_network
+from textdl.neural.family import LanguageModelConfig, characters, train_network
 from textdl.storage import Reader
+from textdl.training.config import Rung, check_choice, check_shares
 
 
 @dataclass(frozen=True)
-class Config(TrainingConfig):
+class Config(LanguageModelConfig):
     """Options of `textdl train rnn`."""
 
     FAMILY = "rnn"
@@ -92,7 +93,7 @@ class Config(TrainingConfig):
         return rungs
 
     def steps(self, sizes: Mapping[str, int], vocab_size: int) -> int:
-        """See TrainingConfig."""
+        """See LanguageModelConfig."""
         return self.bptt or (128 if self.context == "line" else 64 if characters(vocab_size) else 35)
 
     def adamw_rate(self, sizes: Mapping[str, int], vocab_size: int) -> float:
@@ -100,7 +101,7 @@ class Config(TrainingConfig):
         return 4e-3 if sizes["hidden_size"] > 400 or not characters(vocab_size) else 8e-3
 
     def network(self, vocab_size: int, sizes: Mapping[str, int], generator: torch.Generator) -> Network:
-        """See TrainingConfig."""
+        """See LanguageModelConfig."""
         return RecurrentNetwork(
             vocab_size=vocab_size, cell=self.cell, layers=self.layers, tied=self.tied, layer_norm=self.layer_norm,
             residual=self.residual, cutoffs=self.cutoffs, generator=generator,

@@ -38,8 +38,9 @@ from textdl.layers.ngram_embedding import NgramEmbedding
 from textdl.layers.positions import POSITIONS
 from textdl.layers.softmax import Softmax
 from textdl.layers.transformer import ACTIVATIONS, TransformerLayer, norm
-from textdl.neural.family import Rung, TrainingConfig, characters, check_choice, train_network
+from textdl.neural.family import LanguageModelConfig, characters, train_network
 from textdl.storage import Reader
+from textdl.training.config import Rung, check_choice
 
 if TYPE_CHECKING:
     from textdl.layers.one_row import OneRow
@@ -61,7 +62,7 @@ class _Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Config(TrainingConfig):
+class Config(LanguageModelConfig):
     """Options of `textdl train transformer`."""
 
     FAMILY = "transformer"
@@ -103,7 +104,7 @@ class Config(TrainingConfig):
         )  # fmt: skip
 
     def steps(self, sizes: Mapping[str, int], vocab_size: int) -> int:
-        """See TrainingConfig."""
+        """See LanguageModelConfig."""
         return sizes["window"]
 
     def adamw_rate(self, sizes: Mapping[str, int], vocab_size: int) -> float:
@@ -111,7 +112,7 @@ class Config(TrainingConfig):
         return 4e-3 * math.sqrt(128 / sizes["embedding_size"])
 
     def network(self, vocab_size: int, sizes: Mapping[str, int], generator: torch.Generator) -> Network:
-        """See TrainingConfig."""
+        """See LanguageModelConfig."""
         return TransformerNetwork(
             vocab_size=vocab_size, inner_size=self.inner_size, positions=self.positions, activation=self.activation,
             cutoffs=self.cutoffs, generator=generator, **sizes,

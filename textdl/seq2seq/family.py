@@ -1,8 +1,6 @@
-"""What both encoder-decoders do alike: the options of training, what is chosen where they are left open, `fit`.
+"""What both encoder-decoders do alike: how pairs are cut into batches, `fit`.
 
-An architecture is a network and a Config of its own. What is left open is chosen as in neural/family.py, but for what pairs
-ask for: the size by the target tokens that training will see, found by trying where there is a budget; dropout by
-the number of passes, up to more than language models have, since a corpus of pairs is small and read often.
+An architecture is a network and a Config of its own. What is left open is chosen by training/choosing.py, by target tokens.
 
 After each validation the same few sources are translated, so that one sees what a loss means (`watch`).
 """
@@ -10,29 +8,26 @@ After each validation the same few sources are translated, so that one sees what
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from textdl.checkpoint import Progress
-from textdl.errors import CorpusError, UsageError
-from textdl.layers.device import named_device
-from textdl.neural.family import Rung, TrainingConfig
+from textdl.errors import CorpusError
+from textdl.layers.network import Network
 from textdl.protocols import Run
 from textdl.seq2seq.batching import PairBatches, PairData, Side, pair_batches
 from textdl.seq2seq.model import Seq2SeqModel
 from textdl.seq2seq.network import EncoderDecoder
-from textdl.training.loop import Trainer
+from textdl.training.batching import Batch
+from textdl.training.choosing import Choices, Training, trained
+from textdl.training.config import TrainingConfig
 from textdl.training.objective import mean_nats
-from textdl.training.optimisers import OPTIMISERS
-from textdl.training.parallel import Team, joined, local_device
-from textdl.training.plan import Plan, Settings
+from textdl.training.parallel import Team
 
 _STEPS = 1500
 """Steps that training should have, before batches are made larger to save time."""
@@ -48,6 +43,8 @@ Watch = Callable[[Seq2SeqModel], dict[str, Any]]
 class Seq2SeqConfig(TrainingConfig):
     """The options of `train seq2seq`, whatever the architecture."""
 
+    PASSES = (4.0, 60.0, 12e6)
+    DROPOUTS = ((2.0, 0.0), (6.0, 0.1), (15.0, 0.2), (math.inf, 0.3))
     BY: ClassVar[Side] = "target"
     """The side that batches have no padding in."""
 
@@ -59,35 +56,9 @@ class Seq2SeqConfig(TrainingConfig):
     patience: int = 10
     weight_decay: float | None = 0.01
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.context != "line":
-            raise UsageError(f"--context {self.context}: pairs of lines are independent, so it can only be line.")
-        if self.batch_size is not None:
-            raise UsageError("--batch-size counts rows; batches of pairs are counted in tokens, by --batch-positions.")
-
     @abstractmethod
     def build(self, data: PairData, sizes: Mapping[str, int], generator: torch.Generator) -> EncoderDecoder:
         """The network, not yet initialised. generator: where dropout draws from."""
-
-    def steps(self, sizes: Mapping[str, int], vocab_size: int) -> int:
-        """Not asked for: a pair is read whole."""
-        raise NotImplementedError
-
-    def network(self, vocab_size: int, sizes: Mapping[str, int], generator: torch.Generator) -> EncoderDecoder:
-        """Not asked for: see `build`."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a Config left open. JSON."""
-
-    sizes: dict[str, int]
-    batch_positions: int
-    learning_rate: float
-    weight_decay: float
-    epochs: float
 
 
 def train_pairs(
@@ -113,12 +84,11 @@ def train_pairs(
         raise CorpusError(f"training seq2seq: {len(source):,} sources and {len(target):,} targets are no pairs.")
     if not len(source):
         raise CorpusError("training seq2seq: there are no pairs. Give it some.")
-    device = local_device(named_device(config.device), run)
-    if run.checkpoint is not None:
-        run.checkpoint.check({"the kind of device": device.type, "the processes": run.ranks})
-    with joined(run, device) as team:
-        found = run.checkpoint.load() if run.checkpoint is not None else None
-        return _Training(data, config, valid, run, watch, device, team).train(found)
+
+    def made(device: torch.device, team: Team) -> Training:
+        return _PairTraining(data, valid, watch, config, run, device, team)
+
+    return Seq2SeqModel(cast(EncoderDecoder, trained(config, run, made)))
 
 
 class PairValidation:
@@ -140,122 +110,54 @@ class PairValidation:
         return nats
 
 
-class _Training:
-    """One training: what was chosen, and the network and the trainer made of it."""
+class _PairTraining(Training):
+    """Pairs of lines."""
 
-    def __init__(
-        self, data: PairData, config: Seq2SeqConfig, valid: PairData | None, run: Run, watch: Watch | None,
-        device: torch.device, team: Team,
-    ) -> None:  # fmt: skip
-        self._data, self._config, self._run, self._watch = data, config, run, watch
-        self._device, self._team = device, team
-        self._valid = valid if valid is not None and len(valid.epoch(0)[0]) else None
+    config: Seq2SeqConfig
+
+    def __init__(self, data: PairData, valid: PairData | None, watch: Watch | None, *given: Any) -> None:
         source, self._target = data.epoch(0)
-        self._tokens = self._target.tokens + len(self._target)
-        self._positions_in_all = self._tokens + source.tokens + len(source)
-        self._batches = PairBatches(data, 1, config.BY, config.unk_rate, run)
-        self._default_epochs = config.epochs or min(60.0, max(4.0, round(12e6 / self._tokens)))
+        tokens = self._target.tokens + len(self._target)
+        super().__init__(*given, vocab_size=data.target.vocab_size, tokens=tokens)
+        self._data, self._watch = data, watch
+        self._valid = valid if valid is not None and len(valid.epoch(0)[0]) else None
+        self._positions = tokens + source.tokens + len(source)
+        self._batches = PairBatches(data, 1, self.config.BY, self.config.unk_rate, self.run)
 
-    def train(self, found: Progress | None) -> Seq2SeqModel:
-        config, run = self._config, self._run
-        choices = self._choose() if found is None else Choices(**found.state["choices"])
-        network, trainer = self._trainer(choices)
-        plan = trainer.plan() if found is None else Plan(**found.state["plan"])
-        rate = _dropout(plan.epochs) if config.dropout is None else config.dropout
-        config.set_dropout(network, rate)
-        asked = {name: value for name, value in asdict(config).items() if value is not None}
-        run.figures["config"] = {
-            **asked, **asdict(choices), **choices.sizes, "dropout": rate, "epochs": plan.epochs,
-            "precision": plan.precision, "device": str(self._device), "processes": self._team.size,
-        }  # fmt: skip
-        run.figures["config"].pop("sizes")
-        if found is None:
-            sizes = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in choices.sizes.items())
-            parameters = sum(p.numel() for p in network.parameters())
-            run.note(
-                f"Network: {network.arch}, {sizes}; {parameters:,} parameters, batches of {choices.batch_positions:,} tokens "
-                f"of both sides, dropout {rate:g}."
-            )
-        trainer.train(plan, found)
-        return Seq2SeqModel(network)
-
-    def _choose(self) -> Choices:
-        config, tokens = self._config, self._tokens
-        ladder = [rung for rung in config.ladder(self._data.target.vocab_size) if rung.corpus <= tokens]
-        if self._run.deadline is None:
-            trained = self._default_epochs * tokens
-            sizes = [self._sizes(rung) for rung in ladder if rung.trained <= trained][-1]
-        else:
-            sizes, trained = self._largest_affordable(ladder, self._run.deadline)
-        return self._choices(sizes, self._positions(trained))
-
-    def _sizes(self, rung: Rung) -> dict[str, int]:
-        return {name: getattr(self._config, name) or value for name, value in rung.sizes.items()}
-
-    def _largest_affordable(self, ladder: Sequence[Rung], deadline: float) -> tuple[dict[str, int], float]:
-        """Sizes, and the target tokens that training will see."""
-        best: dict[str, int] = {}
-        trained = 0.0
-        for rung in ladder:
-            sizes = self._sizes(rung)
-            if best and (trained < rung.trained or sizes == best):
-                break
-            (left,) = self._team.agree(max(0.0, deadline - time.monotonic()))
-            _, trainer = self._trainer(self._choices(sizes, self._config.batch_positions or _PROBED))
-            affordable = 0.9 * left * trainer.speed(min(3.0, 0.01 * left))
-            if best and affordable < rung.trained:
-                break
-            best, trained = sizes, affordable
-        return best, trained
-
-    def _positions(self, trained: float) -> int:
-        """Of a batch: as many as leave _STEPS steps, within limits."""
-        if self._config.batch_positions is not None:
-            return self._config.batch_positions
-        positions = (
-            trained / self._tokens * self._positions_in_all / (_STEPS * self._config.accumulate * self._team.size)
-        )
-        return int(2 ** math.floor(math.log2(min(_LARGEST, max(_SMALLEST, positions)))))
-
-    def _choices(self, sizes: dict[str, int], positions: int) -> Choices:
-        config = self._config
-        optimiser = OPTIMISERS[config.optimiser]
-        rate = optimiser.rate * config.adamw_rate(sizes, self._data.target.vocab_size)
-        return Choices(
-            sizes=sizes,
-            batch_positions=positions,
-            learning_rate=config.learning_rate or rate,
-            weight_decay=optimiser.weight_decay if config.weight_decay is None else config.weight_decay,
-            epochs=self._default_epochs,
-        )
-
-    def _trainer(self, choices: Choices) -> tuple[EncoderDecoder, Trainer]:
-        config, run, team = self._config, self._run, self._team
-        # Each process drops other features, of other rows.
-        noise = torch.Generator(self._device).manual_seed(run.seed + (team.rank << 40))
-        network = config.build(self._data, choices.sizes, noise)
+    def network(self, choices: Choices, noise: torch.Generator) -> Network:
+        network = self.config.build(self._data, choices.sizes, noise)
         counts: Tensor = torch.from_numpy(self._target.counts())
-        network.initialise(torch.Generator().manual_seed(run.seed), counts)
-        network.to(self._device)
-        positions = choices.batch_positions * team.size
-        shared = {f.name for f in fields(Settings)} & {f.name for f in fields(config)}
-        settings = {name: getattr(config, name) for name in shared}
-        settings |= {
-            "learning_rate": choices.learning_rate, "weight_decay": choices.weight_decay, "epochs": choices.epochs
-        }  # fmt: skip
-        valid, watch = self._valid, self._watch
-        trainer = Trainer(
-            network, self._batches.through(positions), Settings(**settings), run, epoch_tokens=self._tokens, generator=noise,
-            validation=PairValidation(network, valid, positions, config.BY, team) if valid is not None else None,
-            team=team, choices=asdict(choices),
-            watch=(lambda: watch(Seq2SeqModel(network))) if watch is not None and team.rank == 0 else None,
-        )  # fmt: skip
-        return network, trainer
+        network.initialise(torch.Generator().manual_seed(self.run.seed), counts)
+        return network
 
+    def probed_batch(self, sizes: dict[str, int]) -> dict[str, int]:
+        return {"batch_positions": self.config.batch_positions or _PROBED}
 
-def _dropout(epochs: float) -> float:
-    """The more often the same text is read, the more."""
-    for limit, rate in ((2.0, 0.0), (6.0, 0.1), (15.0, 0.2)):
-        if epochs <= limit:
-            return rate
-    return 0.3
+    def batch(self, sizes: dict[str, int], trained: float) -> dict[str, int]:
+        """As many positions as leave _STEPS steps, within limits."""
+        positions = trained / self.tokens * self._positions / (_STEPS * self.config.accumulate * self.team.size)
+        usual = int(2 ** math.floor(math.log2(min(_LARGEST, max(_SMALLEST, positions)))))
+        return {"batch_positions": self.config.batch_positions or usual}
+
+    def batches(self, choices: Choices) -> Callable[[int], Iterator[Batch]]:
+        return self._batches.through(self._in_all(choices))
+
+    def batches_told(self, choices: Choices) -> str:
+        return f"{choices.batch['batch_positions']:,} tokens of both sides"
+
+    def validation(self, network: Network, choices: Choices) -> PairValidation | None:
+        if self._valid is None:
+            return None
+        assert isinstance(network, EncoderDecoder)
+        return PairValidation(network, self._valid, self._in_all(choices), self.config.BY, self.team)
+
+    def watch(self, network: Network) -> Callable[[], dict[str, Any]] | None:
+        watch = self._watch
+        if watch is None or self.team.rank > 0:
+            return None
+        assert isinstance(network, EncoderDecoder)
+        return lambda: watch(Seq2SeqModel(network))  # made anew: that puts dropout off
+
+    def _in_all(self, choices: Choices) -> int:
+        """Positions of a batch of all processes together."""
+        return choices.batch["batch_positions"] * self.team.size

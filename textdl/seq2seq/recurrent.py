@@ -34,10 +34,10 @@ from textdl.layers.dropout import LockedDropout
 from textdl.layers.network import States
 from textdl.layers.recurrent import CELLS, RecurrentLayer
 from textdl.layers.softmax import Softmax
-from textdl.neural.family import Rung, check_choice
 from textdl.seq2seq.batching import PairData
 from textdl.seq2seq.family import Seq2SeqConfig, train_pairs
 from textdl.seq2seq.network import EncoderDecoder, Memory, Sharing
+from textdl.training.config import Rung, check_choice
 
 ATTENTIONS = ("multiplicative", "additive", "none")
 """What `--attention` takes."""

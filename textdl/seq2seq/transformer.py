@@ -44,10 +44,10 @@ from textdl.layers.packing import Packing
 from textdl.layers.positions import POSITIONS, Rotation
 from textdl.layers.softmax import Softmax
 from textdl.layers.transformer import ACTIVATIONS, FeedForward, norm
-from textdl.neural.family import Rung, check_choice
 from textdl.seq2seq.batching import PairData
 from textdl.seq2seq.family import Seq2SeqConfig, train_pairs
 from textdl.seq2seq.network import EncoderDecoder, Memory, Sharing
+from textdl.training.config import Rung, check_choice
 
 _ROOM = 32
 """Positions that a cache has room for, at least."""
