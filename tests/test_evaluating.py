@@ -30,6 +30,7 @@ def test_arguments_of_the_wrong_type(model):
         ({"top": "15"}, "top='15': expected a list"),
         ({"policy": "line"}, "policy='line': expected a textdl.protocols.ScorePolicy"),
         ({"words": 3}, "a tokenizer of the type int"),
+        ({"words": "letters"}, "--words 'letters': no such tokenizer"),
     ):
         with pytest.raises(UsageError, match=message):
             textdl.evaluate(model, LINES, **given)
@@ -48,6 +49,7 @@ def test_evaluations_compare_as_their_results(model):
     comparison = textdl.compare(both, third)
     assert [p.result.model for p in comparison.rankings[0].places].count("ngram (1)") == 1
     assert len(comparison.rankings[0].places) == 3
+    assert len(textdl.compare([model, other], text=LINES).rankings[0].places) == 2
     mixed = textdl.compare(both[0], other, both[1], text=LINES)  # in the order given
     assert {p.result.model: p.result.tokenizer for p in mixed.rankings[0].places} == {
         "ngram (1)": "word", "ngram (2)": "char", "ngram": "char",

@@ -15,3 +15,7 @@ def test_what_is_held_is_counted():
     assert before > 10e6  # an interpreter and numpy
     held = np.ones(before + 50_000_000, np.uint8)  # more than was ever held before
     assert memory.peak() >= held.nbytes
+
+
+def test_some_is_free():
+    assert 10e6 < memory.free_memory() < 1 << 60

@@ -1,5 +1,6 @@
 """Temporary directories: where they are, and what a killed process leaves."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import tempfile
 import pytest
 
 from textdl import scratch
-from textdl.errors import UsageError
+from textdl.errors import CorpusError, UsageError
 
 
 @pytest.fixture
@@ -56,6 +57,15 @@ def test_a_tmpdir_that_is_none_is_refused(tmp_path, monkeypatch, kind):
     monkeypatch.setenv("TMPDIR", str(tmp_path / kind))
     with pytest.raises(UsageError, match=f"TMPDIR is .*{kind}, which is not a directory one may write to"):
         scratch.make("test")
+
+
+def test_a_full_disk_is_told_with_its_place(home):
+    with pytest.raises(CorpusError, match=f"a temporary file in {home} cannot be written .No space.* set TMPDIR"):
+        with scratch.telling_of_no_room():
+            raise OSError(errno.ENOSPC, "No space left on device")
+    for other in (OSError(errno.ENOSPC, "No space left on device", "named"), ConnectionResetError("by peer")):
+        with pytest.raises(OSError, match=r"named|by peer"), scratch.telling_of_no_room():
+            raise other
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are asked for by signal")

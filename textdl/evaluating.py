@@ -106,7 +106,7 @@ def evaluate(
 
 
 def compare(
-    *models: Evaluable | Result | Evaluation,
+    *models: Evaluable | Result | Evaluation | Sequence[Evaluable | Result],
     text: Any = None,
     source: Any = None,
     words: str | Tokenizer = "auto",
@@ -121,7 +121,12 @@ def compare(
     """
     given: list[Evaluable | Result] = []
     for model in models:
-        given += model.results if isinstance(model, Evaluation) else [model]
+        if isinstance(model, Evaluation):
+            given += model.results
+        elif isinstance(model, list | tuple):
+            given += model
+        else:
+            given.append(model)
     enough(given)
     others = [m for m in given if not isinstance(m, Result)]
     if not others:
@@ -162,6 +167,7 @@ def copying(
     run = run or Run()
     subjects = _distinct([subject(model, run=run) for model in _several(models)])
     known = open_corpus(training, encoding=encoding)
+    known.require_text()
     segmenter = _segmenter(words, known)
 
     def cut(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -340,7 +346,12 @@ def _tokenizer(tokenizer: str | Tokenizer) -> Tokenizer:
 
 def _segmenter(words: str | Tokenizer, text: Corpus) -> Tokenizer:
     """What declares a word."""
-    return tokenizers.create(automatic(text)) if words == "auto" else _tokenizer(words)
+    if words == "auto":
+        return tokenizers.create(automatic(text))
+    try:
+        return _tokenizer(words)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--tokenizer", "--words")) from error
 
 
 def _told(models: Sequence[Evaluable]) -> str:

@@ -6,6 +6,7 @@ machine, which may share the file system, when it is two days old.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -16,10 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from textdl.errors import UsageError
+from textdl.errors import CorpusError, UsageError
 
 _FOREIGN = 48 * 3600.0
 """Seconds that a directory of another machine is left alone."""
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 def make(purpose: str) -> Path:
@@ -52,6 +54,29 @@ def check_tmpdir() -> None:
         raise UsageError(
             f"TMPDIR is {wanted}, which is not a directory one may write to. Make it, name another, or unset TMPDIR."
         )
+
+
+def no_room(error: OSError) -> CorpusError:
+    """What to say when a temporary file cannot be written."""
+    return CorpusError(
+        f"a temporary file in {tempfile.gettempdir()} cannot be written "
+        f"({error.strerror or error}). Make room, or set TMPDIR to a directory that has some."
+    )
+
+
+@contextmanager
+def telling_of_no_room() -> Iterator[None]:
+    """Around a block that writes temporary files, and closes them: a full disk is said to be theirs.
+
+    Raises:
+        CorpusError: there is no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _FULL:  # what is opened by name has it in the error
+            raise no_room(error) from error
+        raise
 
 
 def mark(purpose: str) -> str:

@@ -65,6 +65,12 @@ def test_streams_and_long_lines(monkeypatch):
     assert top_k(Bigram.random(6), lines, [2], policy=POLICY, tokens=3).lines == 1
 
 
+def test_k_of_any_size_and_integer_type():
+    lines, model = encoded([3, 4, UNK]), Bigram.random(6)
+    found = top_k(model, lines, [10**400, np.int64(6)], policy=POLICY)
+    assert list(found.shares.values()) == [3 / 4, 3 / 4]  # all but the unknown token
+
+
 def test_refused():
     with pytest.raises(UsageError, match="from 1 up"):
         top_k(uniform(6), encoded([3]), [0], policy=POLICY)

@@ -5,7 +5,7 @@ import pytest
 from contracts.dummy import Bigram
 
 from textdl.encoded import Encoded
-from textdl.errors import UsageError
+from textdl.errors import ModelError, UsageError
 from textdl.evaluation.card import Subject
 from textdl.evaluation.spelling import Speller
 from textdl.protocols import Run, ScorePolicy
@@ -151,6 +151,17 @@ def test_what_cannot_be_done_is_said_before_the_text_is_read_and_of_whom():
     translator = Subject("translator", Translator.random(4), char(), vocab, None, encode_source=lambda lines: None)
     with pytest.raises(UsageError, match="translator is a sequence-to-sequence model"):
         card(made("easy"), translator, lines=Never())
+
+
+def test_which_model_breaks_the_contract():
+    class Broken(Bigram):
+        def score(self, lines, contexts=None, *, policy=None):
+            for some in super().score(lines, contexts, policy=policy):
+                yield some * np.nan if lines.tokens else some
+
+    vocab = Vocabulary(["a", "b", " "])
+    with pytest.raises(ModelError, match="broken: The model gave nan as a log-probability"):
+        card(made("whole"), subject("broken", Broken.random(len(vocab)), char(), vocab, None), lines=["ab"])
 
 
 def test_source_lines_that_nobody_takes_or_that_are_too_few():

@@ -54,7 +54,9 @@ def test_1_other_tokens(results):
 
 def test_2_per_word_per_byte_per_token(results):
     """One total, and every figure names what it is divided by."""
-    for r in results.values():
+    chinese = textdl.evaluate(textdl.train("ngram", hanzi(20), tokenizer="char", order=2), hanzi(3, 1))[0]
+    assert chinese.text.bytes == 3 * chinese.text.characters - 2 * chinese.text.lines  # a line end is one byte
+    for r in [*results.values(), chinese]:
         total = r.open
         assert math.log(r.ppl_word) * r.text.words == pytest.approx(total)
         assert math.log(r.ppl_char) * r.text.characters == pytest.approx(total)
@@ -254,9 +256,11 @@ def test_11_bases_of_logarithms(results):
 def test_12_text_changed_before_scoring(models):
     """The raw text is hashed: another text is refused; a tokenizer that changes it is found by decoding."""
     changed = [line.replace(".", " .") for line in TEST]
-    one, other = textdl.evaluate(models["char"], TEST)[0], textdl.evaluate(models["char"], changed)[0]
-    with pytest.raises(NotComparableError, match="Nothing is compared across texts"):
-        compare([one, other])
+    same_size = [line.replace(".", "!") for line in TEST]
+    one = textdl.evaluate(models["char"], TEST)[0]
+    for text in (changed, same_size):
+        with pytest.raises(NotComparableError, match="Nothing is compared across texts"):
+            compare([one, textdl.evaluate(models["char"], text)[0]])
     lowered = textdl.train("ngram", chatter(300), tokenizer="word,lower=yes", order=3)
     with pytest.raises(NotComparableError, match="does not give back 2 of 22 lines"):
         compare([one, textdl.evaluate(lowered, TEST)[0]])

@@ -31,7 +31,7 @@ def test_against_a_set(texts, training):
 
 def test_what_is_recited_is_seen(english):
     import textdl
-    from textdl.errors import UsageError
+    from textdl.errors import CorpusError, UsageError
     from textdl.evaluating import adopt, copying
 
     model = textdl.train("ngram", english[:40], order=8, smoothing="mle")
@@ -39,5 +39,7 @@ def test_what_is_recited_is_seen(english):
     assert samples.name == "samples of ngram"
     assert samples.share(10) == 1.0  # maximum likelihood at this order recites
     assert held_out.share(10) < 0.5
+    with pytest.raises(CorpusError, match="only blank lines"):  # else nothing would seem to be copied
+        copying(model, ["", " "])
     with pytest.raises(UsageError, match="has no score"):
         adopt(object(), "char", [])

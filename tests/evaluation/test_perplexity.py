@@ -186,6 +186,16 @@ def test_interval_covers_the_figure():
     assert result.interval == run(lines).interval
 
 
+def test_a_full_disk_is_told_with_its_place(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(score, "_IN_MEMORY", 1)
+    monkeypatch.setattr(score.EncodedWriter, "append_ids", full)
+    with pytest.raises(CorpusError, match="a temporary file in .*No space left"):
+        run(["ab", "ba"])
+
+
 def test_document_round_trip():
     vocab = Vocabulary(["a", "b"])
     lines = ["ab", "ba", "x"]
@@ -214,9 +224,19 @@ def document(**given):
         (("models", 0, "open", "nats"), -5.0, "no total of surprisals"),
         (("models", 0, "open", "nats"), math.nan, "no total of surprisals"),
         (("models", 0, "open", "nats"), 1e-3, "do not rise"),
-        (("models", 0, "open", "nats"), "inf", "are not .* bits/char"),
-        (("models", 0, "open", "bits_per_char"), 0.1, "are not 0.1 bits/char"),
-        (("models", 0, "open", "nats"), None, None),
+        (("models", 0, "open", "nats"), "inf", "its units have"),
+        (("models", 0, "open", "bits_per_char"), 0.1, "open bits_per_char is 0.1, and .* by its totals"),
+        (("models", 0, "open", "nats"), None, "open ppl_word is .*, and None by its totals"),
+        (("models", 0, "open", "ppl_word"), 3.0, "open ppl_word is 3.0"),
+        (("models", 0, "open", "bits_per_byte"), None, "open bits_per_byte is None"),
+        (("models", 0, "open", "bits_per_char_interval"), [math.nan, 1.0], "bits/char are between nan and 1"),
+        (("models", 0, "open", "bits_per_char_interval"), [2.0, 1.0], "bits/char are between 2 and 1"),
+        (("models", 0, "closed", "ppl_token"), 3, "closed ppl_token is 3"),
+        (("models", 0, "excl", "nats"), 1.0, "excl ppl_token is"),
+        (("models", 0, "unknown", "rate"), 0.5, "unknown rate is 0.5"),
+        (("models", 0, "tokens_per_second"), math.nan, "tokens_per_second is nan"),
+        (("models", 0, "keys", "text"), "x", "keys text is 'x'"),
+        (("models", 0, "policy"), {}, "not results of"),
         (("models", 0, "closed", "nats"), "inf", "0 tokens of probability 0"),
         (("models", 0, "zero_probability"), 2, "2 tokens of probability 0"),
         (("models", 0, "tokens"), 0, "are not 0"),
@@ -240,12 +260,15 @@ def document(**given):
         (("models", 0), "a", "not results of"),
         (("models",), [], 'there are no "models"'),
         (("models",), "x", 'there are no "models"'),
-        (("text", "characters"), 7, "are not .* bits/char"),
+        (("text", "characters"), 7, "its units do not have the 7 characters"),
+        (("text", "words"), 9, "open ppl_word"),
+        (("text", "bytes"), 9, "open bits_per_byte"),
         (("text", "characters"), 0, "cannot have"),
         (("text", "characters"), "x", "the characters of the text"),
         (("text", "bytes"), 3, "cannot have"),
         (("text", "lines"), 0, "cannot have"),
         (("text", "sha256"), 5, "the sha256 of the text"),
+        (("text", "sha256"), "x", "keys text is"),
     ],
 )
 def test_results_that_were_changed_are_refused(path, value, message):

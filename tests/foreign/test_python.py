@@ -2,7 +2,9 @@
 
 import math
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from contracts.dummy import Bigram
 import textdl
 from textdl.errors import ModelError, TextTypeError, UsageError
 from textdl.evaluating import adopt
+from textdl.protocols import ScorePolicy
 
 DATA = Path(__file__).parents[1] / "data" / "kenlm-tiny"
 
@@ -65,6 +68,78 @@ def test_arrays_however_they_come():
         total(lambda arrays: [["a"]])
     with pytest.raises(ModelError, match=r"Given.score gave an array of the shape \(\)"):
         total(lambda arrays: np.concatenate(arrays).tolist())
+
+
+@dataclass
+class Given:
+    """Gives what it was told to give; otherwise looks at nothing."""
+
+    first: Any = None
+    scores: Any = -math.log(4)
+    state: Any = None
+
+    def score(self, lines, contexts=None, *, policy=None):
+        return self.scores if self.scores is None else [np.full(lines.tokens + len(lines), self.scores)]
+
+    def start(self, contexts=None, prefixes=None):
+        if self.first is NotImplementedError:
+            raise self.first
+        rows = 1 if prefixes is None else len(prefixes)
+        table = np.tile([-math.log(4), -np.inf, *[-math.log(4)] * 3], (rows, 1))
+        return (table, self.state) if self.first is None else self.first(table)
+
+    def step(self, state, last):
+        return self.start(prefixes=last)
+
+
+@pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (lambda table: table, r"Given.start gave a ndarray. It gives a pair"),
+        (lambda table: ("many", 1), r"Given.start gave a str .*It gives a pair"),
+        (lambda table: (table[:, :-1], 1), r"an array of the shape \(1, 4\), expected \(1, 5\)"),
+        (lambda table: (np.tile(table, (2, 1)), 1), r"an array of the shape \(2, 5\), expected \(1, 5\)"),
+        (lambda table: (np.exp(table), 1), r"Given.start gave probabilities that sum to 6.1"),
+        (lambda table: (table * np.nan, 1), "gave probabilities that sum to nan"),
+    ],
+)
+def test_what_is_no_distribution(first, message):
+    with pytest.raises(ModelError, match=message):
+        textdl.evaluate(adopt(Given(first), "char", ["a", "b"]), ["ab"])
+
+
+def test_a_score_that_is_not_of_the_distribution_is_found():
+    """Probability 1 for every token would be a text of no bits, and first on every card."""
+
+    def total(**given):
+        return textdl.evaluate(adopt(Given(**given), "char", ["a", "b"]), ["ab"])[0].closed
+
+    assert total() == pytest.approx(3 * math.log(4))
+    with pytest.raises(ModelError, match=r"Given.score gives the first token of the text 0.0000 and Given.start -1.3863"):
+        total(scores=0.0)
+    with pytest.raises(ModelError, match=r"Given.score gives the first token of the text nan"):
+        total(scores=np.nan)
+    with pytest.raises(ModelError, match=r"Given.score gave a NoneType. It gives flat arrays"):
+        total(scores=None)
+    assert total(scores=-1.0, first=NotImplementedError) == pytest.approx(3)  # has nothing else to give
+    with pytest.raises(ModelError, match="scored 3 tokens"):  # an empty line has no first token to be looked at
+        textdl.evaluate(adopt(Given(), "char", ["a", "b"]), ["", "a"], policy=ScorePolicy(line_end=False))
+
+
+def test_a_state_without_select():
+    mine = adopt(Given(state=7), "char", ["a", "b"])
+    assert textdl.evaluate(mine, ["ab"])[0].tokens == 3  # nobody asks for it
+    with pytest.raises(ModelError, match=r"the state of Given is 7 without select\(rows\)"):
+        textdl.evaluate(mine, ["ab"], top=[1])
+    with pytest.raises(UsageError, match="Given was given the state of another kind of model"):
+        mine.model.step(7, np.array([3]))
+
+
+def test_what_it_gives_is_not_written_to():
+    table = np.tile([-math.log(4), -np.inf, *[-math.log(4)] * 3], (1, 1)).astype(np.float32)
+    mine = adopt(Given(lambda _: (table, Three(None))), "char", ["a", "b"])
+    mine.model.start()[0][:] = 0
+    assert np.exp(table).sum() == pytest.approx(1)
 
 
 def test_what_it_lacks_is_said():

@@ -41,6 +41,16 @@ def test_many_ngrams_share_rows():
     made(torch.tensor([[49_999]]), torch.tensor([[49_999, 49_999]]))
 
 
+def test_long_ngrams_of_many_words():
+    made = embedding(50_000, 8)  # 50 001 ^ 7 is no number of 64 bits
+    read = [7, 49_999, 3, 20_000, 12, 49_998, 1, 30_000]
+    expected = sum(
+        table[sum((id + 1) * 50_001**back for back, id in enumerate(reversed(read[-n:]))) % BUCKETS]
+        for n, table in enumerate(made.tables, start=2)
+    )
+    torch.testing.assert_close(made(torch.tensor([read[-1:]]), torch.tensor([read[:-1]]))[0, 0], expected)
+
+
 def test_order_1_adds_nothing():
     made = NgramEmbedding(9, 4, 1)
     assert list(made.parameters()) == []

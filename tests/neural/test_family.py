@@ -3,12 +3,14 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import torch
 
 from textdl.encoded import Encoded
-from textdl.errors import CorpusError, UsageError
+from textdl.errors import CorpusError, TextdlError, UsageError
 from textdl.neural import feedforward, recurrent, transformer
 from textdl.neural.family import LanguageModelConfig
 from textdl.protocols import LanguageModel, Run, ScorePolicy
+from textdl.training import choosing
 from textdl.training.config import Rung
 from textdl.training.loop import Trainer
 
@@ -115,6 +117,44 @@ def test_a_budget_buys_what_is_worth_its_time(text, monkeypatch):
         monkeypatch.setattr(Trainer, "speed", lambda *_, tried=tried, speed=tokens_a_second: tried.append(1) or speed)
         assert chosen(text, Run(deadline=time.monotonic() + 2))["hidden_size"] == hidden
         assert len(tried) == (1 if hidden == 4 else 2)  # a larger one is not tried where the smaller is too much
+
+
+def test_sizes_that_need_no_time_to_be_better_are_not_tried_one_by_one(text, monkeypatch):
+    long = Encoded.from_lines([text.line(i) for i in range(len(text))] * 12, V)
+    tried = []
+    monkeypatch.setattr(Trainer, "speed", lambda *_: tried.append(1) or 10)
+    assert chosen(long, Run(deadline=time.monotonic() + 2))["hidden_size"] == 6
+    assert len(tried) == 1
+
+
+def test_a_budget_takes_precedence_over_epochs(text):
+    run = Run(deadline=time.monotonic() + 1)
+    chosen(text, run, epochs=3)
+    assert "--epochs 3 has no effect: --budget says how long to train." in run.notes
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(100_000, r"--hidden-size 100000, .* numbers to learn, .* are free"), (2**31 - 1, "no machine")]
+)
+def test_a_network_for_which_there_is_no_memory_is_refused_before_it_is_made(text, monkeypatch, size, told):
+    monkeypatch.setattr(choosing, "free_memory", lambda device: 100_000_000_000)
+    with pytest.raises(UsageError, match=told):
+        chosen(text, hidden_size=size)
+
+
+def test_memory_that_runs_out_is_said(text, monkeypatch):
+    for error, expected, match in (
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), TextdlError, "memory ran out .*--batch-size"),
+        (torch.OutOfMemoryError("CUDA out of memory"), TextdlError, "memory ran out"),
+        (RuntimeError("something else"), RuntimeError, "^something else$"),
+    ):
+
+        def fail(*_, error=error):
+            raise error
+
+        monkeypatch.setattr(Trainer, "train", fail)
+        with pytest.raises(expected, match=match):
+            chosen(text)
 
 
 def test_batches_leave_enough_steps(text):

@@ -18,7 +18,9 @@ from textdl.training.batching import TextCut, TrainingBatches, line_batches
 from textdl.training.loop import Trainer
 from textdl.training.objective import Validation, mean_nats
 from textdl.training.optimisers import OPTIMISERS
+from textdl.training.parallel import Team
 from textdl.training.plan import Plan, Settings
+from textdl.training.snapshot import Snapshot
 
 V = 12
 PATTERN = Encoded.from_lines([[3, 4, 5, 6, 7, 8, 9, 10, 11]] * 40, V)
@@ -126,7 +128,7 @@ def test_a_loss_that_is_not_finite_ends_training_before_the_step():
     plan = t.plan()
     with torch.no_grad():
         t.network.softmax.bias[3] = math.nan
-    with pytest.raises(TextdlError, match=r"step 1 .*lower --learning-rate"):
+    with pytest.raises(TextdlError, match=r"step 1 .*the learning rate is not why: .* less dropout"):
         t.train(plan)
     assert not torch.isnan(t.network.softmax.weight).any()
 
@@ -175,6 +177,74 @@ def test_a_training_that_breaks_down_again_and_again_ends_with_its_best_weights(
     assert run.figures["best_step"] == 3
 
 
+def test_the_advice_is_a_rate_that_has_not_failed():
+    class Doomed(Run):
+        def progress(self, *told):
+            with torch.no_grad():
+                t.network.softmax.bias[3] = math.nan
+
+    t = trainer(Doomed(), epochs=3)
+    with pytest.raises(TextdlError, match=r"at step 2 .*lower --learning-rate, such as 0\.0004"):  # 0.01 / 8 / 3
+        loop_without_rolling_back(t)
+
+
+def loop_without_rolling_back(t):
+    """Goes back to a copy that is already past step 1, and breaks down again."""
+    plan = t.plan()
+    t._copy = lambda plan: None
+    taken = t._step
+
+    def kept(batches, rate):
+        if t._copied is None and t._position.step == 1:
+            t._copied = Snapshot.of(
+                t._position, weights=weights(t), generator={"state": t._generator.get_state()[None]}
+            )
+        return taken(batches, rate)
+
+    t._step = kept
+    t.train(plan)
+
+
+def test_a_validation_that_gives_no_number_is_never_the_best():
+    run = Run()
+    t = trainer(run, Scripted(math.nan, 1.0, math.inf, math.nan), patience=100, epochs=5)
+    t.train(t.plan())
+    assert run.figures["valid_loss"] == 1.0
+    assert [record["valid_loss"] for record in run.curve[:4]] == [None, 1.0, None, None]
+    run = Run()
+    t = trainer(run, Scripted(math.nan, 2.0, math.nan, 3.0), ema=0.9, patience=100, epochs=5)
+    t.train(t.plan())
+    assert run.figures["valid_loss"] == 2.0
+    assert run.figures["averaged"]
+
+
+def test_a_network_that_gives_no_numbers_is_no_model():
+    t = trainer(Run(), Scripted(math.nan), epochs=5)
+    with pytest.raises(
+        TextdlError, match=r"there is no model. Train again with a lower --learning-rate, such as 0.003"
+    ):
+        t.train(t.plan())
+
+
+@pytest.mark.parametrize(("factor", "advice"), [(1, "of another kind"), (100, "with a lower --learning-rate")])
+def test_a_model_that_is_worse_than_chance_is_called_so(factor, advice):
+    run = Run()
+    t = trainer(run, Scripted(50.0), epochs=5)
+    step = t._step
+
+    def told(batches, rate):
+        done = step(batches, rate)
+        return replace(done, nats=factor * done.nats)
+
+    t._step = told
+    t.train(t.plan())
+    (note,) = (note for note in run.notes if "worse than chance" in note)
+    assert "50.000 nats" in note
+    assert "all 12 types for equally likely gives 2.398" in note  # ln 11: <s> is never predicted
+    assert advice in note
+    assert not any("Memorising" in note for note in run.notes)
+
+
 class Impatient(Run):
     """Presses Ctrl-C at the tenth step."""
 
@@ -216,6 +286,25 @@ def test_a_deadline_that_has_passed_still_gives_a_model():
     t = trainer(run, "real")
     t.train(t.plan())
     assert run.figures["steps"] == 1
+
+
+def test_a_deadline_that_has_passed_is_not_spent_on_trying():
+    t = trainer(Run(deadline=time.monotonic() - 1))
+    step, taken = t._step, []
+    t._step = lambda *given: taken.append(1) or step(*given)
+    t.plan()
+    assert len(taken) == 1
+
+
+def test_an_epoch_is_all_batches_whatever_the_first_ones_are():
+    (whole, *_) = line_batches(Encoded.from_lines([[3, 4, 5], [6, 7, 8], [9, 10, 11]], V), 100, 10)
+    batches = [whole.part(slice(0, 1))] * 60 + [whole] * 30
+    t = trainer(Run())
+    t = Trainer(
+        t.network, lambda _: iter(batches), replace(t._settings, epochs=1), Run(),
+        epoch_tokens=60 * 4 + 30 * 12, generator=t._generator,
+    )  # fmt: skip
+    assert t.plan().steps == 90
 
 
 def test_validation_is_the_same_whatever_the_rows():
@@ -399,6 +488,15 @@ def test_a_resumed_training_ends_in_the_same_bits(mode, tmp_path):
     told = ("step", "epoch", "train_loss", "valid_loss", "learning_rate", "gradient_norm")
     assert [[r[k] for k in told] for r in run.curve] == [[r[k] for k in told] for r in whole_run.curve]
     assert any(f"of {total:,} steps, by the plan made at its start" in note for note in run.notes)
+
+
+def test_each_process_draws_on_from_where_it_was():
+    t = trainer(Run(), epochs=1)
+    t.train(t.plan())
+    states = torch.stack([torch.Generator().manual_seed(seed).get_state() for seed in (1, 2)])
+    t._team = Team(1, 2)
+    t._restore(Snapshot.of(t._position, weights=weights(t), generator={"state": states}))
+    assert torch.equal(t._generator.get_state(), states[1])
 
 
 @pytest.mark.usefixtures("checkpoints_at_every_validation")

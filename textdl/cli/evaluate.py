@@ -123,11 +123,16 @@ def evaluate(
     from textdl.evaluation.report import card_document, report_card
 
     run = TerminalRun(quiet=quiet, seed=seed)
+    for model in models:
+        if _is_json(model):
+            raise UsageError(f"{model} is no model; results of eval --json are put side by side by `textdl compare`")
     if samples is not None and copied is None:
         raise UsageError("--samples says how many are drawn for --copied FILE, which was not given")
     opened, sources, basis, training = _read([text, source, baseline_text, copied], reading)
     assert opened is not None  # --text is required
     check_reports({"--json": json, "--html": html}, [opened, sources, basis, training], models)
+    if training is not None:
+        training.require_text()  # not after all that comes before its turn
     with run.shown():
         subjects = [subject(model, tokenizer=tokenizer, run=run) for model in models]
         card = textdl.evaluate(

@@ -12,6 +12,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -20,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl import scratch
-from textdl.errors import CorpusError
 
 Fingerprints = NDArray[np.uint64]
 
@@ -133,18 +133,22 @@ def _entries(file: IO[bytes], start: int, count: int, entry: np.dtype[np.void]) 
     return entries
 
 
-def temporary_file() -> IO[bytes]:
-    """A file without a name that is gone when it is closed.
+@contextmanager
+def temporary_file() -> Iterator[IO[bytes]]:
+    """A file without a name that is gone at the end of the `with` block.
 
     Raises:
-        CorpusError: there is nowhere to put it.
+        CorpusError: there is nowhere to put it, or no room for what is written.
         UsageError: $TMPDIR is no directory.
     """
     scratch.check_tmpdir()
-    try:
-        return tempfile.TemporaryFile(prefix="textdl-")
-    except OSError as error:
-        raise no_room(error) from error
+    with scratch.telling_of_no_room():
+        try:
+            file = tempfile.TemporaryFile(prefix="textdl-")  # noqa: SIM115
+        except OSError as error:
+            raise scratch.no_room(error) from error
+        with file:
+            yield file
 
 
 def temporary_path(suffix: str = "") -> Path:
@@ -158,17 +162,9 @@ def temporary_path(suffix: str = "") -> Path:
     try:
         handle, path = tempfile.mkstemp(suffix, "textdl-")
     except OSError as error:
-        raise no_room(error) from error
+        raise scratch.no_room(error) from error
     os.close(handle)
     return Path(path)
-
-
-def no_room(error: OSError) -> CorpusError:
-    """What to say when a temporary file cannot be written."""
-    return CorpusError(
-        f"a temporary file in {tempfile.gettempdir()} cannot be written "
-        f"({error.strerror or error}). Make room, or set TMPDIR to a directory that has some."
-    )
 
 
 def _write(file: IO[bytes], array: NDArray[np.void] | Fingerprints) -> None:
@@ -176,4 +172,4 @@ def _write(file: IO[bytes], array: NDArray[np.void] | Fingerprints) -> None:
         file.write(array.tobytes())
         file.flush()
     except OSError as error:
-        raise no_room(error) from error
+        raise scratch.no_room(error) from error

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from textdl.corpus.fingerprints import no_room, temporary_path
+from textdl.corpus.fingerprints import temporary_path
 from textdl.corpus.ledger import Ledger
 from textdl.corpus.reading import (
     COMPRESSIONS,
@@ -45,6 +45,7 @@ from textdl.corpus.reading import (
     replace_surrogates,
 )
 from textdl.errors import CorpusError, UsageError
+from textdl.scratch import no_room
 
 if TYPE_CHECKING:
     import pyarrow as pa

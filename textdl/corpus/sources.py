@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from textdl.corpus import split as splitting
-from textdl.corpus.fingerprints import no_room, repeated_lines, temporary_path
+from textdl.corpus.fingerprints import repeated_lines, temporary_path
 from textdl.corpus.ledger import Ledger
 from textdl.corpus.reading import Errors, is_compressed, read_lines, replace_surrogates
 from textdl.corpus.records import copy, form_of, read_records, refuse_one_value
 from textdl.corpus.sentences import iterate_sentences
 from textdl.errors import CorpusError, TextTypeError, UsageError
+from textdl.scratch import no_room
 
 if TYPE_CHECKING:
     from textdl.corpus.corpus import Corpus

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def top_k(
     """
     run = run or Run()
     check(model, ks, policy)
-    counter = _Counter(list(ks))
+    counter = _Counter([min(k, model.vocab_size) for k in ks])
     if policy.unit == "stream":
         rows = _stream(model, lines, tokens, policy, counter, run)
     else:
@@ -72,7 +73,7 @@ def top_k(
 
 def check(model: LanguageModel, ks: Sequence[int], policy: ScorePolicy) -> None:
     """Whether `top_k` can be had: raises what it raises, before any work."""
-    if any(not isinstance(k, int) or isinstance(k, bool) or k < 1 for k in ks):
+    if any(not isinstance(k, Integral) or isinstance(k, bool) or k < 1 for k in ks):
         raise UsageError(f"--top {','.join(map(str, ks))}: expected whole numbers from 1 up")
     if (policy.unit, policy.window, policy.stride) != (model.policy.unit, model.policy.window, model.policy.stride):
         raise UsageError(

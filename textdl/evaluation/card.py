@@ -8,14 +8,15 @@ What it is told of a model is a `Subject`, and of that only what protocols.py sa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from textdl.encoded import Encoded
-from textdl.errors import UsageError
+from textdl.errors import ModelError, UsageError
 from textdl.evaluation import baselines
 from textdl.evaluation.accuracy import Accuracy, check, top_k
 from textdl.evaluation.details import Details, Explains, Watcher
@@ -120,14 +121,15 @@ def evaluate(
                 if details and more:
                     watcher = Watcher(subject, text, asked, explains.get(subject.vocab.fingerprint))
                 leaked, checked = leaks.of(i)
-                result = measure(
-                    subject.model, text, counts, name=subject.name, policy=asked, contexts=contexts[i],
-                    source=given if contexts[i] is not None else None, bytes_on_disk=subject.bytes_on_disk,
-                    leaked=leaked, leak_checked=checked, watch=watcher, run=run,
-                )  # fmt: skip
                 found = None
-                if top and more:
-                    found = top_k(subject.model, text.lines, top, policy=asked, contexts=contexts[i], run=run)
+                with _named_in_errors(subject):
+                    result = measure(
+                        subject.model, text, counts, name=subject.name, policy=asked, contexts=contexts[i],
+                        source=given if contexts[i] is not None else None, bytes_on_disk=subject.bytes_on_disk,
+                        leaked=leaked, leak_checked=checked, watch=watcher, run=run,
+                    )  # fmt: skip
+                    if top and more:
+                        found = top_k(subject.model, text.lines, top, policy=asked, contexts=contexts[i], run=run)
                 judged[i] = result, watcher.details(lines) if watcher is not None else None, found
                 if i == 0:
                     simple = _baselines(subject, text, counts, asked)
@@ -149,14 +151,21 @@ def _askable(subject: Subject, policy: ScorePolicy, top: Sequence[int], source: 
             f"{subject.name} is a sequence-to-sequence model: give the source lines, one for each line of the text "
             "(--source FILE)"
         )
-    try:
+    with _named_in_errors(subject):
         if top:
             check(subject.model, top, policy)
         if subject.encode_source is None:
             for _ in subject.model.score(Encoded.from_lines([[]], subject.model.vocab_size), policy=policy):
                 pass
-    except UsageError as error:
-        raise UsageError(f"{subject.name}: {error}") from error
+
+
+@contextmanager
+def _named_in_errors(subject: Subject) -> Iterator[None]:
+    """On a card of many: which model it is that cannot, or does not."""
+    try:
+        yield
+    except (UsageError, ModelError) as error:
+        raise type(error)(f"{subject.name}: {error}") from error
 
 
 def _baselines(subject: Subject, text: EncodedText, counts: TextCounts, policy: ScorePolicy) -> list[Result]:

@@ -200,30 +200,33 @@ class Result:
                 unit_nats=None if units is None else np.array(units["nats"], np.float64),
                 unit_characters=None if units is None else np.array(units["characters"], np.int64),
             )
-            wrong = found._contradiction(values["open"]["bits_per_char"])
+            wrong = found._contradiction()
+            if wrong is None:
+                derived = {name: value for name, value in found.to_dict().items() if name != "units"}
+                wrong = _differs("", values, derived)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise ModelError(f"these are not results of `textdl eval --json` ({error!r}). Evaluate again.") from error
         if wrong is not None:
             raise ModelError(f"the results of {found.model} were changed or cut off: {wrong}. Evaluate again.")
         return found
 
-    def _contradiction(self, bits_per_char: float | str | None) -> str | None:
+    def _contradiction(self) -> str | None:
         """What cannot be in a result that was read from a file; None where all goes together."""
-        text, bits = self.text, self.bits_per_char
+        text = self.text
         if self.line_ends != (text.lines if self.policy.line_end else 0):
             return f"{self.line_ends:,} line ends were counted of {text.lines:,} lines"
         if self.unknown + self.excl_tokens != self.tokens or not self.line_ends <= self.excl_tokens:
             return f"{self.unknown:,} unknown and {self.excl_tokens:,} other tokens are not {self.tokens:,}"
         if self.zeros > self.tokens or (self.zeros > 0) != math.isinf(self.closed):
             return f"{self.zeros:,} tokens of probability 0 and a total of {self.closed:g} nats"
+        if self.interval is not None and not self.interval[0] <= self.interval[1]:
+            return f"its bits/char are between {self.interval[0]:g} and {self.interval[1]:g}"
         if self.lossy_lines > text.lines:
             return f"{self.lossy_lines:,} of {text.lines:,} lines do not come back"
         if self.open is None:
             return None if self.unknown or not self.line_ends else "there is no open total, and nothing is unknown"
         if self.excl > self.closed * (1 + _CLOSE) or self.closed > self.open * (1 + _CLOSE):
             return f"excl {self.excl:g}, closed {self.closed:g} and open {self.open:g} nats do not rise"
-        if bits is None or not math.isclose(bits, _nats(bits_per_char), rel_tol=_CLOSE):
-            return f"{self.open:g} nats of {text.characters:,} characters are not {bits_per_char} bits/char"
         if self.unit_nats is not None and self.unit_characters is not None:
             shape, total = self.unit_nats.shape, float(self.unit_nats.sum())
             if self.unit_characters.shape != shape or int(self.unit_characters.sum()) != text.characters:
@@ -231,6 +234,16 @@ class Result:
             if len(shape) != 1 or not math.isclose(total, self.open, rel_tol=_CLOSE, abs_tol=_CLOSE * max(shape)):
                 return f"its units have {total:g} nats and the text {self.open:g}"
         return None
+
+
+def _differs(name: str, said: Any, computed: Any) -> str | None:
+    """What a file says that does not follow from its totals, up to rounding; None where all does."""
+    if isinstance(computed, dict):
+        parts = (_differs(f"{name} {key}".lstrip(), said[key], value) for key, value in computed.items())
+        return next((part for part in parts if part is not None), None)
+    if isinstance(computed, float) and isinstance(said, int | float) and math.isclose(said, computed, rel_tol=_CLOSE):
+        return None
+    return None if said == computed else f"{name} is {said!r}, and {computed!r} by its totals and counts"
 
 
 def _text(value: Any) -> str:

@@ -100,11 +100,11 @@ def encoded_texts(
         number: of its lines.
 
     Raises:
-        CorpusError: it has no lines, or another number of them.
+        CorpusError: it has no lines, or another number of them; or there is no room in the temporary directory.
     """
     first = readers[0].tokenizer
     assert all(reader.tokenizer.fingerprint == first.fingerprint for reader in readers)
-    with ExitStack() as stack:
+    with scratch.telling_of_no_room(), ExitStack() as stack:
         shared: dict[str, _Ids] = {}  # models with one vocabulary share the ids
         parts: list[_Encoder] = []
         for reader in readers:

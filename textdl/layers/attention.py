@@ -95,7 +95,9 @@ class MultiHeadAttention(nn.Module):
     def __init__(self, size: int, heads: int, *, normalise: bool = True):
         super().__init__()
         if size % heads:
-            raise UsageError(f"{heads} heads cannot share {size} features: size must be a multiple of heads.")
+            raise UsageError(
+                f"--heads {heads}: {heads} heads cannot share {size} features. Choose a size that is a multiple of the heads."
+            )
         self.heads = heads
         self.normalise = normalise
         self.weight = nn.Parameter(torch.zeros(3, size, size))  # W_q, W_k, W_v: one product for all three

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 import torch
 
+from textdl import memory
 from textdl.errors import UsageError
 
 _float32_only: ContextVar[bool] = ContextVar("float32_only", default=False)
@@ -38,6 +39,14 @@ def named_device(name: str | None) -> torch.device:
     if not found.get(device.type, False):
         raise UsageError(f"--device {name}: torch finds none here. Leave --device out to take what there is.")
     return device
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that may be had on it without swapping; None where nobody tells."""
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free
+    return memory.free_memory() if device.type == "cpu" else None
 
 
 def fast_bfloat16(device: torch.device) -> bool:

@@ -38,9 +38,11 @@ class NgramEmbedding(nn.Module):
             return torch.zeros((), device=ids.device)
         read = torch.cat((before, ids), dim=1) + 1
         steps, order = ids.shape[1], before.shape[1] + 1
-        code = read[:, order - 1 :]
         x = torch.zeros((), device=ids.device)
         for n, table in enumerate(self.tables, start=2):
-            code = code + self.base ** (n - 1) * read[:, order - n : order - n + steps]
-            x = x + F.embedding(code % len(table), table)
+            rows = len(table)
+            code = read[:, order - 1 :]
+            for back in range(1, n):  # the powers modulo the rows: those of a large base are no int64
+                code = code + pow(self.base, back, rows) * read[:, order - 1 - back : order - 1 - back + steps]
+            x = x + F.embedding(code % rows, table)
         return x

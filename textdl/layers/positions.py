@@ -71,7 +71,7 @@ class Sinusoidal(Positions):
 
     def __init__(self, size: int, heads: int, window: int):
         super().__init__(size, heads, window)
-        self.register_buffer("frequencies", _frequencies(size, "size"), persistent=False)
+        self.register_buffer("frequencies", _frequencies(size, "the features of a token"), persistent=False)
 
     def add(self, x: Tensor, positions: Tensor) -> Tensor:
         """See Positions. The waves have variance 1/2, tokens variance 1."""
@@ -86,7 +86,7 @@ class Rotary(Positions):
 
     def __init__(self, size: int, heads: int, window: int):
         super().__init__(size, heads, window)
-        self.register_buffer("frequencies", _frequencies(size // heads, "size over heads"), persistent=False)
+        self.register_buffer("frequencies", _frequencies(size // heads, "the features of each head"), persistent=False)
 
     def rotation(self, positions: Tensor, dtype: torch.dtype) -> Rotation:
         """See Positions."""
@@ -96,7 +96,10 @@ class Rotary(Positions):
 
 def _frequencies(size: int, what: str) -> Tensor:
     if size % 2:
-        raise UsageError(f"{what} is {size}, but these positions need pairs of features: make it even.")
+        raise UsageError(
+            f"{what} are {size}, but these --positions need pairs of features: choose a size and --heads that make it "
+            "an even number."
+        )
     return torch.exp(torch.arange(0, size, 2) * (-math.log(_LONGEST) / size))
 
 

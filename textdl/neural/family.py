@@ -114,14 +114,15 @@ class _TextTraining(Training):
         return sizes
 
     def network(self, choices: Choices, noise: torch.Generator) -> Network:
-        network = self.config.network(self.vocab_size, choices.sizes, noise)
+        return self.config.network(self.vocab_size, choices.sizes, noise)
+
+    def initialise(self, network: Network) -> None:
         counts: Tensor = torch.from_numpy(self._text.counts())
         network.initialise(
             torch.Generator().manual_seed(self.run.seed),
             counts,
             *(() if self._embeddings is None else (self._embeddings,)),
         )
-        return network
 
     def probed_batch(self, sizes: dict[str, int]) -> dict[str, int]:
         return self._rows(sizes, _PROBED_ROWS)

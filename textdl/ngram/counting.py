@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from textdl import scratch
 from textdl.encoded import BOS, EOS, Encoded
 from textdl.errors import CorpusError, UsageError
+from textdl.memory import free_memory
 from textdl.ngram import counting_kernels as kernels
 from textdl.ngram.levels import Column, Counts, FilePart, Part, slices
 from textdl.protocols import Run
@@ -635,22 +636,6 @@ def resident_memory() -> int:
         return int(mmap.PAGESIZE * int(Path("/proc/self/statm").read_text().split()[1]))
     except (OSError, ValueError, IndexError):
         return 0
-
-
-def free_memory() -> int:
-    """Bytes that programs could have without swapping; 8 GiB where the system does not tell."""
-    free = 8 << 30
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free = int(line.split()[1]) << 10
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            free = min(free, max(0, int(limit) - int((group / "memory.current").read_text())))
-    except (OSError, ValueError, IndexError):
-        pass
-    return free
 
 
 def _let_go(array: NDArray[Any]) -> None:

@@ -125,10 +125,11 @@ class _PairTraining(Training):
         self._batches = PairBatches(data, 1, self.config.BY, self.config.unk_rate, self.run)
 
     def network(self, choices: Choices, noise: torch.Generator) -> Network:
-        network = self.config.build(self._data, choices.sizes, noise)
+        return self.config.build(self._data, choices.sizes, noise)
+
+    def initialise(self, network: Network) -> None:
         counts: Tensor = torch.from_numpy(self._target.counts())
         network.initialise(torch.Generator().manual_seed(self.run.seed), counts)
-        return network
 
     def probed_batch(self, sizes: dict[str, int]) -> dict[str, int]:
         return {"batch_positions": self.config.batch_positions or _PROBED}
@@ -149,7 +150,7 @@ class _PairTraining(Training):
         if self._valid is None:
             return None
         assert isinstance(network, EncoderDecoder)
-        return PairValidation(network, self._valid, self._in_all(choices), self.config.BY, self.team)
+        return PairValidation(network, self._valid, max(_LARGEST, self._in_all(choices)), self.config.BY, self.team)
 
     def watch(self, network: Network) -> Callable[[], dict[str, Any]] | None:
         watch = self._watch

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 
+from textdl.arguments import option
 from textdl.checkpoint import Progress
-from textdl.layers.device import named_device
+from textdl.errors import TextdlError, UsageError
+from textdl.layers.device import free_memory, named_device
 from textdl.layers.network import Network
 from textdl.protocols import Run
 from textdl.training.batching import Batch
@@ -29,6 +31,10 @@ from textdl.training.loop import Trainer, Validate
 from textdl.training.optimisers import OPTIMISERS
 from textdl.training.parallel import Team, joined, local_device
 from textdl.training.plan import Plan, Settings
+
+_TIMES = 6
+"""Numbers in memory for each number of a network, at least: the weight, its gradient, a sum of the optimiser's, copies of the
+weight and the sum to go back to, and the best weight."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,11 @@ class Training(ABC):
 
     @abstractmethod
     def network(self, choices: Choices, noise: torch.Generator) -> Network:
-        """With its random weights. noise: where dropout draws from."""
+        """Not yet initialised. noise: where dropout draws from."""
+
+    @abstractmethod
+    def initialise(self, network: Network) -> None:
+        """Random weights."""
 
     @abstractmethod
     def probed_batch(self, sizes: dict[str, int]) -> dict[str, int]:
@@ -120,6 +130,8 @@ class Training(ABC):
             trained = self.config.passes(self.tokens) * self.tokens
             sizes = [self.sizes(rung) for rung in ladder if rung.trained <= trained][-1]
         else:
+            if self.config.epochs is not None:
+                self.run.note(f"--epochs {self.config.epochs:g} has no effect: --budget says how long to train.")
             sizes, trained = self._largest_affordable(ladder, self.run.deadline)
         return self._choices(sizes, self.batch(sizes, trained))
 
@@ -127,7 +139,10 @@ class Training(ABC):
         """Sizes, and the tokens that training will see."""
         best: dict[str, int] = {}
         trained = 0.0
-        for rung in ladder:
+        at_once = max(
+            i for i, rung in enumerate(ladder) if rung.trained == 0
+        )  # better than those before it from the start
+        for rung in ladder[at_once:]:
             sizes = self.sizes(rung)
             if best and (trained < rung.trained or sizes == best):
                 break
@@ -154,7 +169,11 @@ class Training(ABC):
         config, run, team = self.config, self.run, self.team
         # Each process drops other features, of other rows.
         noise = torch.Generator(self.device).manual_seed(run.seed + (team.rank << 40))
-        network = self.network(choices, noise).to(self.device)
+        with torch.device("meta"):  # shapes without memory
+            self._check_memory(choices.sizes, lambda: self.network(choices, torch.Generator()))
+        network = self.network(choices, noise)
+        self.initialise(network)
+        network.to(self.device)
         shared = {f.name for f in fields(Settings)} & {f.name for f in fields(config)}
         settings = {name: getattr(config, name) for name in shared}
         settings |= {
@@ -165,15 +184,42 @@ class Training(ABC):
             validation=self.validation(network, choices), team=team, choices=asdict(choices), watch=self.watch(network),
         )  # fmt: skip
 
+    def _check_memory(self, sizes: Mapping[str, int], shape: Callable[[], Network]) -> None:
+        """Raises UsageError for a network that cannot be trained in the memory there is."""
+        told = ", ".join(f"{option(name)} {value}" for name, value in sizes.items())
+        try:
+            numbers = sum(p.numel() for p in shape().parameters())
+        except RuntimeError as error:  # more bytes than can be counted
+            raise UsageError(f"{told}: no machine has memory for such a network. Choose a smaller one.") from error
+        needed, free = 4 * _TIMES * numbers, free_memory(self.device)
+        if free is not None and needed > free:
+            raise UsageError(
+                f"{told}: that network has {numbers:,} numbers to learn, for which training takes {needed / 1e9:,.1f} GB of "
+                f"memory or more; {free / 1e9:,.1f} GB are free. Choose a smaller one."
+            )
+
 
 def trained(config: TrainingConfig, run: Run, make: Callable[[torch.device, Team], Training]) -> Network:
     """The network that comes of a training, which goes on from run.checkpoint if that has something to go on from.
 
     As one of run.ranks processes it trains together with the others.
+
+    Raises:
+        UsageError: a network for which there is no memory.
+        TextdlError: the loss became infinite or NaN, also with a lower learning rate; or memory ran out.
     """
     device = local_device(named_device(config.device), run)
     if run.checkpoint is not None:
         run.checkpoint.check({"the kind of device": device.type, "the processes": run.ranks})
     with joined(run, device) as team:
         found = run.checkpoint.load() if run.checkpoint is not None else None
-        return make(device, team).train(found)
+        try:
+            return make(device, team).train(found)
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            rows = next(option(name) for name in vars(config) if name.startswith("batch_"))
+            raise TextdlError(
+                f"training: memory ran out ({' '.join(str(error).split()):.200}). Choose a smaller network, or a smaller {rows}: "
+                "--accumulate makes one step of several batches."
+            ) from error

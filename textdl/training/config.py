@@ -133,8 +133,8 @@ def check_counts(config: TrainingConfig, *names: str) -> None:
     """Raises UsageError where one of these options is set and no whole number of at least 1."""
     for name in names:
         value = getattr(config, name)
-        if value is not None and (value < 1 or int(value) != value):
-            raise UsageError(f"{option(name)} {value}: expected a whole number of at least 1.")
+        if value is not None and (not 1 <= value < 1 << 31 or int(value) != value):
+            raise UsageError(f"{option(name)} {value}: expected a whole number of at least 1, below 2^31.")
 
 
 def check_shares(config: TrainingConfig, *names: str) -> None:

@@ -45,8 +45,8 @@ from textdl.training.snapshot import Position, Snapshot, optimiser_tensors, rest
 
 _VALIDATIONS = 10
 """Validations in a run with a deadline."""
-_VALIDATION_TOKENS = 20_000
-"""Tokens of one validation, at most; the last one takes all there are if time allows."""
+_FEWEST_TOKENS, _MOST_TOKENS = 4_000, 20_000
+"""Of one validation; the last one takes all there are if time allows."""
 _WINDOW = 20
 """Steps over which the present speed is measured."""
 _APART = 1.0
@@ -57,6 +57,10 @@ _RETRIES = 3
 """Times that training goes on after a step that was not finite."""
 _SPIKE = 10.0
 """How many times its usual size a gradient has that is worth a word."""
+_GAP = 0.01
+"""Nats a token between train and valid that are worth a word."""
+_COUNTED = 1000
+"""Batches that say how many tokens one has: all of them, unless the text is long."""
 _NORMS = 50
 """Steps that say what is usual."""
 
@@ -125,7 +129,7 @@ class Trainer:
         self._watch = watch
         self._deadline = run.deadline
         self._schedule = Schedule(settings.learning_rate, settings.warmup, settings.schedule)
-        some = [batch.tokens for _, _, batch in islice(self._feed(), 50)]
+        some = [batch.tokens for batch in islice(self._batches(0), _COUNTED)]
         self._step_tokens = statistics.fmean(some) * settings.accumulate
         self._forward: Forward = network
         self._compiled = not settings.compile
@@ -144,11 +148,12 @@ class Trainer:
         self._compile()
         if self._deadline is None:
             steps = max(1, round(self._settings.epochs * self._epoch_tokens / self._step_tokens))
+            trained = steps * self._step_tokens
             plan = Plan(
                 steps=steps,
                 epochs=self._settings.epochs,
                 validations=min(steps, 40, max(_VALIDATIONS, round(2 * self._settings.epochs))),
-                validation_tokens=min(self._validation_tokens, _VALIDATION_TOKENS),
+                validation_tokens=min(self._validation_tokens, _MOST_TOKENS, max(_FEWEST_TOKENS, int(trained / 40))),
                 precision=self._precision(),
                 threads=torch.get_num_threads(),
             )
@@ -176,12 +181,12 @@ class Trainer:
         step_seconds, best_precision, best_threads = self._fastest(min(10.0, 0.04 * budget))
         tokens, once, final = 0, 0.0, 0.0
         if self._validate is not None:
-            trial = min(self._validation_tokens, 4000)
+            trial = min(self._validation_tokens, _FEWEST_TOKENS)
             start = time.monotonic()
             with _threads(best_threads):
                 self._validate(trial)
             per_token = (time.monotonic() - start) / trial
-            tokens = min(self._validation_tokens, _VALIDATION_TOKENS, max(trial, int(0.012 * budget / per_token)))
+            tokens = min(self._validation_tokens, _MOST_TOKENS, max(trial, int(0.012 * budget / per_token)))
             once = tokens * per_token
             if tokens < self._validation_tokens and self._validation_tokens * per_token <= 0.05 * budget:
                 final = self._validation_tokens * per_token
@@ -201,15 +206,22 @@ class Trainer:
         )
 
     def _fastest(self, seconds: float) -> tuple[float, str, int]:
-        """Of precisions and numbers of threads: seconds a step takes, and with which."""
+        """Of precisions and numbers of threads: seconds a step takes, and with which.
+
+        Where the likeliest takes more than its time, the others are not tried.
+        """
         ways = self._ways()
         fastest = (math.inf, *ways[0])
         with self._undone(), allocation.kept():
+            began = time.monotonic()
             for name, threads in ways:
                 with precision(name), _threads(threads):
                     pace = self._pace(seconds / len(ways))
                 if pace < 0.9 * fastest[0]:  # a little is not worth leaving the first way for
                     fastest = (pace, name, threads)
+                (over,) = self._team.agree(time.monotonic() - began > 2.0 * seconds)
+                if over:
+                    break
         return fastest
 
     def _ways(self) -> list[tuple[str, int]]:
@@ -227,7 +239,7 @@ class Trainer:
         """Seconds a step takes, from some that change the network.
 
         The first ones warm up caches and kernels. Of the others the faster quarter counts: what slows a step
-        down now and then does not last.
+        down now and then does not last. Past the deadline one step has to do.
         """
         taken: list[float] = []
         end = time.monotonic() + seconds
@@ -239,9 +251,11 @@ class Trainer:
             self._step(batches, 0.01 * self._settings.learning_rate)
             taken.append(time.monotonic() - began)
             self.run.progress("planning", len(taken), None, "steps")
-            (over,) = self._team.agree(len(taken) >= 4 and time.monotonic() > end)
+            now = time.monotonic()
+            late = self._deadline is not None and now > self._deadline
+            (over,) = self._team.agree(late or (len(taken) >= 4 and now > end))
             if over:
-                kept = sorted(taken[2:])
+                kept = sorted(taken[2:] or taken)
                 return max(self._team.agree(kept[len(kept) // 4])[0], 1e-6)
 
     @contextmanager
@@ -377,17 +391,18 @@ class Trainer:
         watched: dict[str, Any] = {}
         if self._validate is not None:
             began = time.monotonic()
-            losses["valid_loss"] = best = self._validate(plan.validation_tokens)
+            losses["valid_loss"] = best = _finite(self._validate(plan.validation_tokens))
             averaged = False
             if self._average is not None:
                 with self._average.in_place():
-                    losses["average_loss"] = other = self._validate(plan.validation_tokens)
-                best, averaged = min((best, False), (other, True))
+                    losses["average_loss"] = other = _finite(self._validate(plan.validation_tokens))
+                if other is not None and (best is None or other < best):
+                    best, averaged = other, True
             if self._watch is not None:
                 watched = self._watch()
             p.validation_seconds = time.monotonic() - began
             p.waited += 1
-            if p.best_loss is None or best < p.best_loss:
+            if best is not None and (p.best_loss is None or best < p.best_loss):
                 p.best_loss, p.best_step, p.best_is_average, p.waited = best, p.step, averaged, 0
                 chosen = self._average.weights if averaged and self._average is not None else self._weights()
                 self._best = {name: tensor.detach().clone() for name, tensor in {**self._weights(), **chosen}.items()}
@@ -416,7 +431,12 @@ class Trainer:
         """
         p, run = self._position, self.run
         what = f"the loss or its gradient is no longer finite at step {p.step + 1:,} (learning rate {rate:.2g})"
-        advice = f"Train again with a lower --learning-rate, such as {self._settings.learning_rate / 3:.1g}."
+        advice = (
+            f"Train again with a lower --learning-rate, such as {self._settings.learning_rate * p.slowed / 3:.1g}."
+            if p.step > 0
+            else "No step was taken before, so the learning rate is not why: train again with less dropout of any kind, or "
+            "with a shorter --bptt."
+        )
         if self._copied is not None and p.slowed > 0.5**_RETRIES:
             slowed = p.slowed / 2.0
             self._restore(self._copied)
@@ -426,16 +446,25 @@ class Trainer:
             )
             return True
         if self._best is None:
-            raise TextdlError(f"training: {what}, before any validation. {advice}")
+            raise TextdlError(f"training: {what}, before any validation that gave a number. {advice}")
         run.failed = True
         run.note(f"Training stopped early: {what}; the best model until then is kept. {advice}")
         return False
 
     def _finish(self, plan: Plan) -> None:
-        """The best weights, and what there is to say."""
+        """The best weights, and what there is to say.
+
+        Raises:
+            TextdlError: there are none that give numbers.
+        """
         p, figures = self._position, self.run.figures
         if self._best is not None:
             self.network.load_state_dict(self._best)
+        elif not self._sound() or (self._validate is not None and p.validated):
+            raise TextdlError(
+                f"training: after {p.step:,} steps the network gives infinite losses or none, so there is no model. Train "
+                f"again with a lower --learning-rate, such as {self._settings.learning_rate * p.slowed / 3:.1g}."
+            )
         figures["steps"] = p.step
         figures["epochs"] = p.trained / self._epoch_tokens
         figures["tokens_trained"] = p.trained
@@ -451,11 +480,28 @@ class Trainer:
             figures["best_step"] = p.best_step
             if self._average is not None:
                 figures["averaged"] = p.best_is_average
-            self._say_if_memorising()
+            if not self._say_if_worse_than_chance():
+                self._say_if_memorising()
             self._validate_all(plan)
         self._best = self._copied = None
         self.network.softmax.release()
         self.network.eval()
+
+    def _say_if_worse_than_chance(self) -> bool:
+        """Where all ids alike likely would be a better guess, and whether it is so."""
+        curve, p, chance = self.run.curve, self._position, math.log(self.network.vocab_size - 1)
+        if not curve or p.best_loss is None or p.best_loss <= chance:
+            return False
+        self.run.note(
+            f"The model is worse than chance: {p.best_loss:,.3f} nats a token on held-out text, where to take all "
+            f"{self.network.vocab_size:,} types for equally likely gives {chance:.3f}. "
+            + (
+                f"Train again with a lower --learning-rate, such as {self._settings.learning_rate * p.slowed / 3:.1g}."
+                if curve[-1]["train_loss"] > chance
+                else "Is the held-out text of another kind than the one it trains on?"
+            )
+        )
+        return True
 
     def _say_if_memorising(self) -> None:
         """Where the text is known by heart, more of the same training is of no use."""
@@ -463,6 +509,8 @@ class Trainer:
         if not curve or p.best_loss is None:  # stopped between the validation and its record
             return
         seen, unseen = curve[-1]["train_loss"], curve[-1]["valid_loss"]
+        if unseen is None or unseen - seen < _GAP:
+            return
         if unseen - seen > 0.25 * unseen or unseen > 1.02 * p.best_loss > 1.02 * seen:
             self.run.note(
                 f"Memorising: {seen:.3f} nats a token on the text it trains on, {unseen:.3f} on held-out text (best: "
@@ -492,7 +540,7 @@ class Trainer:
         p, team = self._position, self._team
         p.seconds = time.monotonic() - self._began
         self._copied_at = time.monotonic()
-        if not all(torch.isfinite(tensor).all() for tensor in self._weights().values()):
+        if not self._sound():
             return
         rows = self._rows if self._state else 0
         generator = self._generator.get_state()
@@ -557,7 +605,8 @@ class Trainer:
         state = [carried[f"{i}"].to(device) for i in range(len(carried))]
         self._rows = len(state[0]) if state else 0
         self._state = tuple(t[team.share(len(t))].clone() for t in state) if state else None
-        self._generator.set_state(copied.kind("generator")["state"][team.rank].cpu())
+        # Cloned: of a row of a matrix set_state reads what lies far behind it, and crashes.
+        self._generator.set_state(copied.kind("generator")["state"][team.rank].cpu().clone())
 
     # ------------------------------------------------------------------ one step
 
@@ -618,12 +667,21 @@ class Trainer:
     def _weights(self) -> dict[str, Tensor]:
         return {name: t.detach() for name, t in self.network.state_dict().items()}
 
+    def _sound(self) -> bool:
+        """Whether all weights are finite."""
+        return all(bool(torch.isfinite(tensor).all()) for tensor in self._weights().values())
+
     def _feed(self, epoch: int = 0, done: int = 0) -> Iterator[tuple[int, int, Batch]]:
         """All batches to come after so many of an epoch, each with the epoch and how many of it are then read."""
         for number in count(epoch):
             for index, batch in enumerate(islice(self._batches(number), done, None), done + 1):
                 yield number, index, batch
             done = 0
+
+
+def _finite(nats: float) -> float | None:
+    """None in the place of infinity and of what is no number, which JSON cannot hold and nothing compares with."""
+    return nats if math.isfinite(nats) else None
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from types import FrameType
 import torch
 from torch import Tensor, distributed
 
+from textdl.errors import TextdlError
 from textdl.protocols import Run
 
 
@@ -80,6 +81,9 @@ def joined(run: Run, device: torch.device) -> Iterator[Team]:
     """The processes of which `run` is one, until the end of the block.
 
     Ctrl-C, and SIGTERM, which is how torchrun passes it on, stop all of them after the same step.
+
+    Raises:
+        TextdlError: another process is gone.
     """
     if run.ranks == 1:
         yield Team()
@@ -95,6 +99,14 @@ def joined(run: Run, device: torch.device) -> Iterator[Team]:
     try:
         yield team
         distributed.barrier()  # nobody hangs up while another still listens
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise TextdlError(
+            f"training: process {run.rank} of {run.ranks} has lost the others ({' '.join(str(error).split()):.120}). One of "
+            "them ended or crashed: what it said stands before this. "
+            + ("The same command with --resume goes on from the last checkpoint." if run.checkpoint is not None else "")
+        ) from error
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
