@@ -163,9 +163,9 @@ def _is_arpa(head: bytes) -> bool:
 
 
 def _arpa(path: Path, tokenizer: Tokenizer, run: Run) -> Imported:
-    from textdl.ngram import arpa
+    from textdl.ngram import arpa_loading
 
-    model, words = arpa.load(path, opened=lambda p: opened(p, str(p)), run=run)
+    model, words = arpa_loading.load(path, opened=lambda p: opened(p, str(p)), run=run)
     pieces = words_as_pieces(words.pieces, tokenizer)
     try:
         vocab = Vocabulary(pieces)

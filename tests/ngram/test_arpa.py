@@ -17,7 +17,7 @@ from textdl import ngram, scratch
 from textdl.corpus import reading
 from textdl.encoded import BOS, EOS, UNK, Encoded
 from textdl.errors import ModelError, UsageError
-from textdl.ngram import Config, arpa
+from textdl.ngram import Config, arpa, arpa_loading
 from textdl.protocols import Run
 from textdl.storage import Reader, saving
 from textdl.vocabulary import Vocabulary, build, unescape
@@ -76,7 +76,7 @@ def totals(model, vocab, lines):
 
 def test_loaded_says_what_kenlm_says():
     run = Run()
-    model, vocab = arpa.load(TINY, run=run)
+    model, vocab = arpa_loading.load(TINY, run=run)
     lines = [line.split(" ") for line in TINY.with_name("tiny.test.txt").read_text("utf-8").splitlines()]
     query = re.findall(r"Total: (\S+)", TINY.with_name("tiny.o3.query.txt").read_text("utf-8"))
     np.testing.assert_allclose(totals(model, vocab, lines), [float(t) for t in query], atol=1e-5)
@@ -104,7 +104,7 @@ def test_written_and_loaded(tmp_path_factory, corpus, order, smoothing, prune):
     model = ngram.fit(corpus, Config(order, smoothing=smoothing, prune=cut))
     vocab = Vocabulary([f"w{i}" for i in range(3, corpus.vocab_size)])
     arpa.write(model, vocab, path / "a")
-    loaded, words = arpa.load(path / "a")
+    loaded, words = arpa_loading.load(path / "a")
     assert words.pieces == vocab.pieces
     prefixes = Encoded.from_lines(
         [[], [3], [3, 3], [0, 3, 0], *map(corpus.line, range(len(corpus)))], corpus.vocab_size
@@ -160,7 +160,7 @@ def loaded(tmp_path, text):
     path = tmp_path / "m.arpa"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     run = Run()
-    model, vocab = arpa.load(path, run=run)
+    model, vocab = arpa_loading.load(path, run=run)
     return model, vocab, run
 
 
@@ -222,7 +222,7 @@ def test_dialects(tmp_path, change):
         path = path.with_suffix(".arpa.gz")
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     run = Run()
-    model, words = arpa.load(path, run=run)
+    model, words = arpa_loading.load(path, run=run)
     assert words.pieces == vocab.pieces
     assert run.notes == []
     prefixes = Encoded.from_lines([[], [3], [3, 4], [4, 3], [0, 4]], 5)
@@ -310,7 +310,7 @@ def cut(text):
 def test_damaged(tmp_path, change, message):
     (tmp_path / "m.arpa").write_text(change(TINY.read_text("utf-8")), "utf-8")
     with pytest.raises(ModelError, match=message):
-        arpa.load(tmp_path / "m.arpa")
+        arpa_loading.load(tmp_path / "m.arpa")
 
 
 @settings(deadline=None, max_examples=100)
@@ -326,18 +326,18 @@ def test_any_change_is_a_model_or_an_error(tmp_path_factory, seed, changes):
     path = tmp_path_factory.getbasetemp() / "changed.arpa"
     path.write_bytes(text)
     try:
-        model, vocab = arpa.load(path)
+        model, vocab = arpa_loading.load(path)
     except ModelError:
         return
     rows, _ = model.start(prefixes=vocab.encode_lines([[], ["a"], ["b", "a"]]))
     assert not np.isnan(rows).any()
 
 
-@pytest.mark.parametrize("opened", [arpa._opened, lambda path: reading.opened(path, str(path))])
+@pytest.mark.parametrize("opened", [arpa.plain_or_gz, lambda path: reading.opened(path, str(path))])
 def test_a_damaged_gz_says_how_far_it_was_read(tmp_path, opened):
     (tmp_path / "m.gz").write_bytes(gzip.compress(TINY.read_bytes())[:-30])
     with pytest.raises(ModelError, match="after line 59: the compressed data is damaged"):
-        arpa.load(tmp_path / "m.gz", opened=opened)
+        arpa_loading.load(tmp_path / "m.gz", opened=opened)
 
 
 def test_no_room(tmp_path, monkeypatch):
@@ -365,7 +365,7 @@ def test_words_are_raw_where_kenlm_can_read_them_and_come_back(tmp_path_factory,
     path = tmp_path_factory.mktemp("raw") / "m"
     vocab, corpus, _ = build(lines)
     arpa.write(ngram.fit(corpus, Config(1)), vocab, path)
-    _, words = arpa.load(path)
+    _, words = arpa_loading.load(path)
     assert [unescape(word) for word in words.pieces] == vocab.pieces
     for word, piece in zip(words.pieces, vocab.pieces, strict=True):
         if not set(piece) & set(" \t\u2581\x85\\") and piece not in ("<unk>", "<s>", "</s>"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from textdl import ngram
 from textdl.encoded import Encoded
 from textdl.errors import ModelError
-from textdl.ngram import Config, arpa, arpa_kernels
+from textdl.ngram import Config, arpa, arpa_kernels, arpa_loading
 from textdl.vocabulary import Vocabulary
 
 numbers = st.one_of(
@@ -87,12 +87,12 @@ def test_in_any_order_in_small_blocks_and_from_files(tmp_path_factory, corpus, o
         for name, value in {
             "_RUN": 5,
             "_SAMPLED": 2,
-            "_TEXT": 30,
             "_BLOCK": 7,
             "_IN_MEMORY": draw.choice([0, 1 << 20]),
         }.items():
-            patch.setattr(arpa, name, value)
-        model, words = arpa.load(directory / "b")
+            patch.setattr(arpa_loading, name, value)
+        patch.setattr(arpa, "_TEXT", 30)
+        model, words = arpa_loading.load(directory / "b")
     entries = {e.words: e for part in sections.values() for e in part}
     assert words.pieces == [e.words[0] for e in sections[1] if e.words[0] not in ("<unk>", "<s>", "</s>")]
 
@@ -121,10 +121,10 @@ def test_what_is_there_twice_is_found_across_runs(tmp_path, monkeypatch):
     text += "".join(f"-1\t{word}\n" for word in words) + "\n\\2-grams:\n" + "\n".join(pairs) + "\n\\end\\\n"
     (tmp_path / "m").write_text(text)
     for run in (4, 1 << 20):
-        monkeypatch.setattr(arpa, "_RUN", run)
-        monkeypatch.setattr(arpa, "_SAMPLED", 2)
+        monkeypatch.setattr(arpa_loading, "_RUN", run)
+        monkeypatch.setattr(arpa_loading, "_SAMPLED", 2)
         with pytest.raises(ModelError, match="line 66: the same 2-gram as in line 19; expected each once"):
-            arpa.load(tmp_path / "m")
+            arpa_loading.load(tmp_path / "m")
 
 
 def test_a_line_without_end(tmp_path, monkeypatch):
@@ -132,4 +132,4 @@ def test_a_line_without_end(tmp_path, monkeypatch):
     (tmp_path / "m").write_bytes(b"\n\\data\\\n" + b"x" * 200)
     monkeypatch.setattr(arpa, "_TEXT", 16)
     with pytest.raises(ModelError, match="line 3: it is longer than"):
-        arpa.load(tmp_path / "m")
+        arpa_loading.load(tmp_path / "m")

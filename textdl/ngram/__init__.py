@@ -9,7 +9,8 @@
     kernels.py           the compiled loops of queries
     memory.py            reading packed arrays inside them: addresses, prefetch
     model.py             the LanguageModel
-    arpa.py              ARPA files
+    arpa.py              ARPA files as text
+    arpa_loading.py      from such a file to a model
     arpa_kernels.py      the compiled loops that read them
 
 Uses numpy and numba, which are loaded by the first `fit` or `load`.

@@ -63,7 +63,7 @@ class Ngrams(NamedTuple):
 
 
 class NgramModel:
-    """Made by `fit`, `load` or `arpa.load`."""
+    """Made by `fit`, `load` or `arpa_loading.load`."""
 
     policy = ScorePolicy("line")
 
