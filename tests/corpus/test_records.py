@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from textdl.corpus import open_corpora, open_corpus, reading, records
+from textdl.corpus import delimited, fields, open_corpora, open_corpus, parquet, reading
 from textdl.errors import CorpusError, TextdlError, UsageError
 
 pa = pytest.importorskip("pyarrow")
@@ -87,7 +87,7 @@ def test_csv_round_trip(tmp_path, texts, quoting, delimiter, block):
     path = write(tmp_path / "t.csv", as_csv(rows, quoting=quoting, delimiter=delimiter))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "_BLOCK", block)
-        patch.setattr(records, "_CHARACTERS", block)
+        patch.setattr(delimited, "_CHARACTERS", block)
         assert read(path, field="text") == expected(texts)
         if any(texts):
             assert read(path) == expected(texts)
@@ -247,7 +247,7 @@ def test_a_tab_within_json_is_text(tmp_path):
     ],
 )
 def test_the_field_that_is_the_text(columns, chosen):
-    assert records.choose_field(columns, "t", reading.Ledger()) == chosen
+    assert fields.choose_field(columns, "t", reading.Ledger()) == chosen
 
 
 # CSV and TSV
@@ -346,7 +346,7 @@ def test_bad_tables(tmp_path, name, data, message):
 
 
 def test_a_quote_that_swallows_the_rest_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "_LONGEST_FIELD", 10_000)
+    monkeypatch.setattr(delimited, "_LONGEST_FIELD", 10_000)
     path = write(tmp_path / "t.csv", 'id,text\n1,"a\n' + "2,b\n" * 100_000)
     with pytest.raises(
         CorpusError, match=r"line 2: a quote is opened in this record and not closed in the 2,\d\d\d lines"
@@ -439,7 +439,7 @@ def test_a_copy_of_a_compressed_table_is_closed_before_it_is_read_and_removed(tm
     pq.write_table(pa.table({"text": ["a", "b"]}), table)
     path = write(tmp_path / "t.parquet.gz", gzip.compress(table.getvalue()))
     copies = []
-    plainly = records._parquet_table
+    plainly = parquet._parquet_table
 
     def watched(copy, *rest):
         copies.append(copy)
@@ -447,7 +447,7 @@ def test_a_copy_of_a_compressed_table_is_closed_before_it_is_read_and_removed(tm
         assert str(copy) not in opened  # Windows opens no file twice
         return plainly(copy, *rest)
 
-    monkeypatch.setattr(records, "_parquet_table", watched)
+    monkeypatch.setattr(parquet, "_parquet_table", watched)
     assert read(path) == ["a", "b"]
     with pytest.raises(UsageError, match="no column is called 'x'"):
         read(path, field="x")

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from textdl.corpus.ledger import Ledger
+from textdl.corpus.parquet import arrow_field, lines_of
 from textdl.corpus.reading import Errors
-from textdl.corpus.records import arrow_field, lines_of
 from textdl.corpus.sources import Source, SpooledLines
 from textdl.errors import CorpusError, TextdlError, UsageError
 

@@ -27,6 +27,7 @@ from typing import IO, Any, Literal, cast, get_args
 
 from textdl.corpus.ledger import Ledger, percent
 from textdl.errors import CorpusError, TextTypeError, UsageError
+from textdl.scratch import no_room
 
 Errors = Literal["strict", "replace"]
 
@@ -157,6 +158,19 @@ def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
         if is_compressed(path):
             raise _damaged(name, error) from error
         raise CorpusError(f"{name}: cannot be read ({error.strerror or error}).") from error
+
+
+def copy(file: Any, out: Any) -> None:
+    """Copy a stream to a temporary file; a full disk is a CorpusError."""
+    while block := file.read(1 << 20):
+        try:
+            out.write(block)
+        except OSError as error:
+            raise no_room(error) from error
+    try:
+        out.flush()
+    except OSError as error:
+        raise no_room(error) from error
 
 
 def _damaged(name: str, error: Exception) -> CorpusError:

@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from textdl.corpus import split as splitting
 from textdl.corpus.fingerprints import repeated_lines, temporary_path
+from textdl.corpus.jsonl import refuse_one_value
 from textdl.corpus.ledger import Ledger
-from textdl.corpus.reading import Errors, is_compressed, read_lines, replace_surrogates
-from textdl.corpus.records import copy, form_of, read_records, refuse_one_value
+from textdl.corpus.reading import Errors, copy, is_compressed, read_lines, replace_surrogates
+from textdl.corpus.records import form_of, read_records
 from textdl.corpus.sentences import iterate_sentences
 from textdl.errors import CorpusError, TextTypeError, UsageError
 from textdl.scratch import no_room
