@@ -18,6 +18,7 @@ NAMES = {
     "ngram-en": "textdl.recipes.ngram_en",
     "ngram-zh": "textdl.recipes.ngram_zh",
     "lstm-en": "textdl.recipes.lstm_en",
+    "families": "textdl.recipes.families",
     "word2vec-en": "textdl.recipes.word2vec_en",
 }
 
