@@ -1,11 +1,17 @@
 """What `evaluate`, `compare` and `evaluate_vectors` take, and what they say of the rest."""
 
+import contextlib
+import json
+
 import numpy as np
 import pytest
-from conftest import chatter
+from conftest import chatter, hanzi
 
 import textdl
+from textdl.cli import main
+from textdl.encoded import EOS, UNK
 from textdl.errors import UsageError
+from textdl.evaluating import subject
 from textdl.protocols import ScorePolicy
 from textdl.vocabulary import Vocabulary
 from textdl.word2vec import Vectors
@@ -58,6 +64,73 @@ def test_evaluations_compare_as_their_results(model):
         textdl.compare(both, text=LINES)
     with pytest.raises(UsageError, match=r"no results of an evaluation .*, so taken for models"):
         textdl.compare("one", "other")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Aligned lines in files: train.zh, train.en, test.zh, test.en; the second test line has words nobody was taught."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for name, chinese, english in (
+        ("train", hanzi(60), chatter(60)),
+        ("test", [*hanzi(3, 1), "犀牛喜欢北京。"], [*chatter(3, 1), "the rhino likes a child at home."]),
+    ):
+        (folder / f"{name}.zh").write_text("\n".join(chinese) + "\n", "utf-8")
+        (folder / f"{name}.en").write_text("\n".join(english) + "\n", "utf-8")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("language", "other"), [("en", "zh"), ("zh", "en")])
+def test_one_command_for_every_kind_of_model(pairs, tmp_path, language, other, capsys):
+    """An n-gram model, an LSTM, a Transformer, a seq2seq model with its source and an ARPA file, on the last line: each
+    total is what the model's own steps cost, and the spelling of what is unknown."""
+    train = pairs / f"train.{language}"
+    small = {"epochs": 1, "min_count": 2}
+    textdl.train("ngram", train, output=tmp_path / "ngram", order=2)
+    textdl.train("rnn", train, output=tmp_path / "lstm", embedding_size=8, hidden_size=8, **small)
+    textdl.train("transformer", train, output=tmp_path / "transformer", embedding_size=16, heads=2, layers=1, **small)
+    textdl.train_seq2seq(
+        pairs / f"train.{other}", train, output=tmp_path / "seq2seq", epochs=1, size=16, layers=1, heads=2, inner_size=32,
+        tokenizer="char",
+    )  # fmt: skip
+    characters = textdl.train("ngram", train, tokenizer="char", order=3)
+    characters.export_arpa(tmp_path / "other.arpa")
+    last, source = (
+        (pairs / f"test.{side}").read_text("utf-8").splitlines()[-1] for side in (language, other)
+    )  # fmt: skip
+    for name, line in (("text", last), ("source", source)):
+        (tmp_path / name).write_text(line + "\n", "utf-8")
+    names = ["ngram", "lstm", "transformer", "seq2seq", "other.arpa"]
+    arguments = ["eval", *names, "--text", "text", "--source", "source", "--tokenizer", "char"]
+    with contextlib.chdir(tmp_path):
+        assert main([*arguments, "--json", "card.json", "--html", "card.html"]) == 0
+        printed = capsys.readouterr()
+        subjects = [subject(name, tokenizer="char") for name in names]
+    document = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    assert {line.split("\t")[0] for line in printed.out.splitlines()[1:6]} == set(names)
+    assert "seq2seq: line, given the source" in printed.err
+    assert document["text"]["characters"] == len(last) + 1
+    unknown = 0
+    for one, row in zip(subjects, document["models"], strict=True):
+        pieces = one.tokenizer.encode(last)
+        log_probs, state = one.model.start(None if one.encode_source is None else one.encode_source([source]))
+        closed = spelling = 0.0
+        for piece, target in zip([*pieces, ""], [*one.vocab.encode(pieces).tolist(), EOS], strict=True):
+            assert np.exp(log_probs[0], dtype=float).sum() == pytest.approx(1, rel=1e-4)
+            closed -= float(log_probs[0, target])
+            if target == UNK:
+                spelling -= one.speller.log_prob_unknown(piece)
+                unknown += 1
+            if target != EOS:
+                log_probs, state = one.model.step(state, np.array([target]))
+        assert row["tokens"] == len(pieces) + 1
+        assert row["closed"]["nats"] == pytest.approx(closed, rel=1e-5)
+        assert row["open"]["nats"] == pytest.approx(closed + spelling, rel=1e-5)
+        assert row["open"]["bits_per_char"] == pytest.approx(
+            (closed + spelling) / np.log(2) / (len(last) + 1), rel=1e-5
+        )
+    assert unknown >= 3
+    assert (tmp_path / "card.html").read_text("utf-8").count("<h2 id=") == len(names)
 
 
 class KeyedVectors:

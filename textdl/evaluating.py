@@ -106,7 +106,7 @@ def evaluate(
 
 
 def compare(
-    *models: Evaluable | Result | Evaluation | Sequence[Evaluable | Result],
+    *models: Evaluable | Result | Evaluation | list[Evaluable | Result],
     text: Any = None,
     source: Any = None,
     words: str | Tokenizer = "auto",
@@ -123,7 +123,7 @@ def compare(
     for model in models:
         if isinstance(model, Evaluation):
             given += model.results
-        elif isinstance(model, list | tuple):
+        elif isinstance(model, list):
             given += model
         else:
             given.append(model)

@@ -266,7 +266,10 @@ def test_options_that_would_be_ignored_are_refused(files, texts, run, capsys, tm
         (["eval", files / "char", "--text", "-", "--source", "-"], "can be one text only"),
         (["compare", tmp_path / "r.json", tmp_path / "r.json", "--text", text], "only results were given"),
         (["compare", tmp_path / "r.json", tmp_path / "r.json", "--source", text], "only results were given"),
-        (["eval", tmp_path / "r.json", "--text", text], "r.json is no model; results of eval --json are put side by side"),
+        (
+            ["eval", tmp_path / "r.json", "--text", text],
+            "r.json is no model; results of eval --json are put side by side",
+        ),
         (["compare", tmp_path / "r.json", text], "zh-test.txt: no results of an evaluation"),
         (["compare", tmp_path / "r.json", tmp_path / "r.json", "--json", tmp_path / "r.json"], "what is read"),
     ):

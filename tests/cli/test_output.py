@@ -7,9 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from textdl import scratch
 from textdl.cli import output
 from textdl.cli.output import json_file, report_file
 from textdl.errors import UsageError
+
+
+def test_two_write_one_report_at_once(tmp_path, monkeypatch):
+    file = tmp_path / "r[1].html"
+    (tmp_path / "r[1].html.part").write_text("of the user's")
+    left = tmp_path / f"r[1].html.{scratch.mark('').split('.')[1]}.{2**22 + 1}.part"  # by a process that is gone
+    left.write_text("half")
+    with report_file("--html", file) as out:
+        out.write("first")
+        monkeypatch.setattr(os, "getpid", os.getppid)
+        with report_file("--html", file) as other:
+            other.write("second")
+        monkeypatch.undo()
+        assert file.read_text() == "second"
+    assert file.read_text() == "first"
+    assert {path.name for path in tmp_path.iterdir()} == {"r[1].html", "r[1].html.part"}
 
 
 def test_what_breaks_off_leaves_the_old_file(tmp_path):

@@ -152,10 +152,34 @@ def test_the_page_needs_nothing_else_and_escapes_text():
     assert "class=wide" in html
 
 
+def test_the_first_lines_of_all_models_stand_together_best_first():
+    vocab, lines = Vocabulary(["a", "b"]), ["abba", "", "שלום"]
+    worse = np.tile([0.1, 0, 0.1, 0.1, 0.7], (5, 1))
+    speller = Speller.fit([], vocab.pieces, single_code_point=True)
+    subjects = [
+        subject("worse", Bigram(worse), char(), vocab, speller),
+        subject("m", uniform(5), char(), vocab, speller),
+    ]
+    evaluation = card(*subjects, lines=lines, details=True)
+    drawn = report_card(evaluation.results, evaluation.baselines)
+    html = page("t", drawn, evaluation.details)
+    assert [row[0] for row in drawn.rows] == ["m", "worse", "uniform (worse)"]
+    assert html.index("<h2 id=m1>m</h2>") < html.index("<h2 id=m0>worse</h2>")
+    first = re.search(r"<small>line 1</small>.*?</li>", html)[0]
+    assert first.index('<a href="#m1">m</a><span>2.00</span>') < first.index('<a href="#m0">worse</a>')
+    assert first.count(">a</b>") == 4
+    assert html.count("<small>line 1</small>") == html.count("<small>line 2</small>") == 1
+    assert len(re.findall(r'<span class=text dir=auto lang="">', html)) == 10  # 3 first lines and 2 worst of each
+    assert (drawn.for_scale, html.count("<tr class=scale>")) == (1, 1)
+    alone = page("t", drawn, evaluation.details[:1])
+    assert "<small><span>" in alone  # whose line it is needs no word
+    assert "The first lines" not in page("t", drawn, [])
+
+
 def test_a_token_is_text_and_no_markup():
-    tokens = ["<script>alert(1)</script>", 'a"b', "\u202e", "\x00", "中"]
+    tokens = ["<script>alert(1)</script>", 'a"b', "\u202e", "\x00", "中", "a\u200bb", "  "]
     vocab = Vocabulary(tokens)
-    whole = Splitter("whole", r"<script>.*?</script>|a\"b|.")
+    whole = Splitter("whole", r"<script>.*?</script>|a\"b|a\u200bb|  |.")
     evaluation = card(subject("m", uniform(len(vocab)), whole, vocab, None), lines=["".join(tokens)], details=True)
     html = page("t", report_card(evaluation.results), evaluation.details)
     assert "<script" not in html
@@ -163,6 +187,8 @@ def test_a_token_is_text_and_no_markup():
     assert ">中</b>" in html
     assert ">U+202E</b>" in html  # would turn the rest of the page round
     assert ">U+0000</b>" in html
+    assert ">aU+200Bb</b>" in html
+    assert ">␣␣</b>" in html
 
 
 def test_a_page_shows_what_is_infinite():

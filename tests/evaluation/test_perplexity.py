@@ -1,3 +1,4 @@
+import errno
 import itertools
 import json
 import math
@@ -190,9 +191,8 @@ def test_a_full_disk_is_told_with_its_place(monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(score, "_IN_MEMORY", 1)
-    monkeypatch.setattr(score.EncodedWriter, "append_ids", full)
-    with pytest.raises(CorpusError, match="a temporary file in .*No space left"):
+    monkeypatch.setattr(score_module._Ids, "append", full)
+    with pytest.raises(CorpusError, match=r"a temporary file in .*No space left"):
         run(["ab", "ba"])
 
 

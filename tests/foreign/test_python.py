@@ -115,7 +115,9 @@ def test_a_score_that_is_not_of_the_distribution_is_found():
         return textdl.evaluate(adopt(Given(**given), "char", ["a", "b"]), ["ab"])[0].closed
 
     assert total() == pytest.approx(3 * math.log(4))
-    with pytest.raises(ModelError, match=r"Given.score gives the first token of the text 0.0000 and Given.start -1.3863"):
+    with pytest.raises(
+        ModelError, match=r"Given.score gives the first token of the text 0.0000 and Given.start -1.3863"
+    ):
         total(scores=0.0)
     with pytest.raises(ModelError, match=r"Given.score gives the first token of the text nan"):
         total(scores=np.nan)

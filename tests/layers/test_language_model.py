@@ -178,3 +178,14 @@ def test_padded():
     inputs, targets = padded(Encoded.from_lines([[3, 4], [], [5]], V), np.array([0, 2, 1]))
     np.testing.assert_array_equal(targets, [[3, 4, EOS], [5, EOS, -1], [EOS, -1, -1]])
     np.testing.assert_array_equal(inputs, [[EOS, 3, 4], [EOS, 5, EOS], [EOS, EOS, EOS]])
+
+
+def test_some_positions_of_padded_lines_are_a_part_of_all():
+    rng = np.random.default_rng(1)
+    text = Encoded.from_lines([rng.integers(3, V, n) for n in (0, 9, 1, 4, 5, 10)], V)
+    rows = np.array([5, 0, 2, 4, 1])
+    whole = padded(text, rows)
+    for first in range(11):
+        for steps in (1, 4, 5, 20):
+            for part, matrix in zip(padded(text, rows, first, steps), whole, strict=True):
+                np.testing.assert_array_equal(part, matrix[:, first : first + steps])

@@ -45,7 +45,7 @@ def test_long_ngrams_of_many_words():
     made = embedding(50_000, 8)  # 50 001 ^ 7 is no number of 64 bits
     read = [7, 49_999, 3, 20_000, 12, 49_998, 1, 30_000]
     expected = sum(
-        table[sum((id + 1) * 50_001**back for back, id in enumerate(reversed(read[-n:]))) % BUCKETS]
+        table[sum((word + 1) * 50_001**back for back, word in enumerate(reversed(read[-n:]))) % BUCKETS]
         for n, table in enumerate(made.tables, start=2)
     )
     torch.testing.assert_close(made(torch.tensor([read[-1:]]), torch.tensor([read[:-1]]))[0, 0], expected)

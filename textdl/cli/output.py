@@ -12,10 +12,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from textdl import scratch
 from textdl.errors import UsageError
 from textdl.protocols import Run
 
@@ -161,7 +163,8 @@ def report_file(option: str, path: Path) -> Iterator[IO[str]]:
     """
     target = path.resolve()
     whole = not target.exists() or target.is_file()  # else a device or a pipe, which is written as it is
-    part = target.with_name(target.name + ".part") if whole else target
+    part = target.with_name(scratch.mark(target.name) + "part") if whole else target  # two may write at once
+    scratch.sweep(target.parent, f"{escape(target.name)}.*.part")
     try:
         with part.open("w", encoding="utf-8", errors="backslashreplace") as out:
             yield out

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from textdl import scratch
 from textdl.cli.options import JsonFile, Quiet
 from textdl.cli.output import TerminalRun, check_reports, say, table, write_json
 
@@ -33,9 +33,8 @@ def reproduce(
     if not quiet:
         say(f"{chosen.title}: about {chosen.minutes:g} minute{'s' * (chosen.minutes != 1)} on two cores.")
     run = TerminalRun(quiet=quiet)
-    with tempfile.TemporaryDirectory(prefix="reproduce-") if output is None else nullcontext(str(output)) as directory:
-        with run.shown():
-            figures = chosen.reproduce(Path(directory), run)
+    with scratch.temporary("reproduce") if output is None else nullcontext(output) as directory, run.shown():
+        figures = chosen.reproduce(directory, run)
     if json is not None:
         write_json({"recipe": name, "figures": [figure.to_dict() for figure in figures]}, json)
     if json != "-":

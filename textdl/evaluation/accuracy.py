@@ -68,7 +68,9 @@ def top_k(
     else:
         rows = _lines(model, lines, contexts, tokens, policy, counter, run)
     seen = max(counter.tokens, 1)
-    return Accuracy(counter.tokens, rows, {k: float(right) / seen for k, right in zip(ks, counter.right, strict=True)})
+    return Accuracy(
+        counter.tokens, rows, {int(k): float(right) / seen for k, right in zip(ks, counter.right, strict=True)}
+    )
 
 
 def check(model: LanguageModel, ks: Sequence[int], policy: ScorePolicy) -> None:

@@ -39,6 +39,8 @@ class Table:
     columns: list[str]
     rows: list[list[str]]
     footnotes: list[str] = field(default_factory=list)
+    for_scale: int = 0
+    """Rows at the end that take no part in what the others are compared by."""
 
 
 def report_card(
@@ -70,7 +72,7 @@ def report_card(
             f"top k %: the next token is among the k likeliest; over {_range([a.tokens for a in accuracy])} tokens. It "
             "compares models of the same tokens only, and an unknown token is never right."
         )
-    return Table(title, [*COLUMNS, *(f"top {k} %" for k in ks)], rows, notes)
+    return Table(title, [*COLUMNS, *(f"top {k} %" for k in ks)], rows, notes, len(baselines))
 
 
 def card_document(

@@ -136,16 +136,15 @@ class TorchLanguageModel:
             flat = np.empty(block.tokens + len(block), np.float32)
             lengths = np.diff(block.offsets) + 1
             for rows in _side_by_side(lengths):
-                inputs, targets = padded(block, rows)
                 state = self._initial_state(len(rows))
-                for first in range(0, inputs.shape[1], _STEPS):
+                for first in range(0, int(lengths[rows].max()), _STEPS):
                     going_on = np.flatnonzero(lengths[rows] > first)
                     if len(going_on) < len(rows):
-                        rows, inputs, targets = rows[going_on], inputs[going_on], targets[going_on]
+                        rows = rows[going_on]
                         state = TorchState(state).select(going_on).tensors
-                    part = slice(first, first + _STEPS)
-                    values, state = self._forward(inputs[:, part], targets[:, part], state)
-                    row, step = np.nonzero(targets[:, part] >= 0)
+                    inputs, targets = padded(block, rows, first, _STEPS)
+                    values, state = self._forward(inputs, targets, state)
+                    row, step = np.nonzero(targets >= 0)
                     flat[starts[rows[row]] + step + first] = values
             if policy.line_end:
                 yield flat
@@ -299,14 +298,20 @@ def _side_by_side(lengths: Ints) -> Iterator[Ints]:
         first += len(group)
 
 
-def padded(text: Encoded, rows: Ints) -> tuple[Ints, Ints]:
-    """(B, T) inputs and targets of the named lines; targets are -1 past the end of a line."""
-    lengths = text.offsets[rows + 1] - text.offsets[rows]
-    position = np.arange(int(lengths.max()) + 1)
-    inside = position < lengths[:, None]
-    targets = np.full(inside.shape, -1, np.int64)
-    targets[inside] = text.ids[(text.offsets[rows][:, None] + position)[inside]]
+def padded(text: Encoded, rows: Ints, first: int = 0, steps: int | None = None) -> tuple[Ints, Ints]:
+    """(B, T) inputs and targets of the named lines; targets are -1 past the end of a line.
+
+    first, steps: of positions from `first` on, so many at most: beside a line of millions all are no matrix for memory.
+    """
+    begins, ends = text.offsets[rows][:, None], text.offsets[rows + 1][:, None]
+    longest = int((ends - begins).max()) + 1
+    position = np.arange(first, longest if steps is None else min(longest, first + steps))
+    place = begins + position  # of a target in the ids
+    inside = place < ends
+    targets = np.full(place.shape, -1, np.int64)
+    targets[inside] = text.ids[place[inside]]
+    targets[place == ends] = EOS
+    read = (position > 0) & (place <= ends)
     inputs = np.full_like(targets, EOS)
-    inputs[:, 1:] = np.where(inside, targets, EOS)[:, :-1]
-    targets[np.arange(len(rows)), lengths] = EOS
+    inputs[read] = text.ids[place[read] - 1]
     return inputs, targets

@@ -97,8 +97,7 @@ class Rotary(Positions):
 def _frequencies(size: int, what: str) -> Tensor:
     if size % 2:
         raise UsageError(
-            f"{what} are {size}, but these --positions need pairs of features: choose a size and --heads that make it "
-            "an even number."
+            f"{what} are {size}, but these --positions need pairs of features: choose a size and --heads that make it even."
         )
     return torch.exp(torch.arange(0, size, 2) * (-math.log(_LONGEST) / size))
 

@@ -108,10 +108,9 @@ def _groups(pool: Ints, lengths: Ints, tokens: int) -> Iterator[Ints]:
 
 
 def _parts(text: Encoded, rows: Ints, steps: int) -> Iterator[Batch]:
-    inputs, targets = padded(text, rows)
-    for first in range(0, targets.shape[1], steps):
-        part = slice(first, first + steps)
-        yield Batch(inputs[:, part], targets[:, part], fresh=first == 0)
+    longest = int((text.offsets[rows + 1] - text.offsets[rows]).max()) + 1
+    for first in range(0, longest, steps):
+        yield Batch(*padded(text, rows, first, steps), fresh=first == 0)
 
 
 class TextCut:

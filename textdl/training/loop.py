@@ -47,6 +47,8 @@ _VALIDATIONS = 10
 """Validations in a run with a deadline."""
 _FEWEST_TOKENS, _MOST_TOKENS = 4_000, 20_000
 """Of one validation; the last one takes all there are if time allows."""
+_TRIED_TOKENS = 256
+"""Of the validation that is timed, at least."""
 _WINDOW = 20
 """Steps over which the present speed is measured."""
 _APART = 1.0
@@ -146,6 +148,10 @@ class Trainer:
     def plan(self) -> Plan:
         """Settle the number of steps. Leaves the network as it was."""
         self._compile()
+        if self._settings.precision not in (None, self._precision()):
+            self.run.note(
+                "--precision bfloat16: this machine does not multiply it in hardware, so training is done in float32."
+            )
         if self._deadline is None:
             steps = max(1, round(self._settings.epochs * self._epoch_tokens / self._step_tokens))
             trained = steps * self._step_tokens
@@ -172,16 +178,18 @@ class Trainer:
         return self._step_tokens / self._fastest(seconds)[0]
 
     def _precision(self) -> str:
-        """What is asked for, or what the hardware has."""
-        return self._settings.precision or ("bfloat16" if fast_bfloat16(self.network.device) else "float32")
+        """bfloat16 where the hardware has it and nothing else is asked for."""
+        fast = self._settings.precision != "float32" and fast_bfloat16(self.network.device)
+        return "bfloat16" if fast else "float32"
 
     def _timed_plan(self, deadline: float) -> Plan:
         began = time.monotonic()
-        budget = max(0.0, deadline - began)
+        (budget,) = self._team.agree(max(0.0, deadline - began))
         step_seconds, best_precision, best_threads = self._fastest(min(10.0, 0.04 * budget))
         tokens, once, final = 0, 0.0, 0.0
         if self._validate is not None:
-            trial = min(self._validation_tokens, _FEWEST_TOKENS)
+            affordable = int(0.05 * budget * self._step_tokens / step_seconds)
+            trial = min(self._validation_tokens, _FEWEST_TOKENS, max(_TRIED_TOKENS, affordable))
             start = time.monotonic()
             with _threads(best_threads):
                 self._validate(trial)
@@ -373,10 +381,11 @@ class Trainer:
                 p.validated = int(p.progress * plan.validations + 1e-9)
                 self._report(plan, rate, step.norm)
                 if p.waited >= settings.patience:
-                    self.run.note(
-                        f"Stopped at step {p.step:,} of {p.total:,}: "
-                        f"{p.waited} validations without improvement on {p.best_loss:.4f} nats."
-                    )
+                    if p.best_loss is not None:
+                        self.run.note(
+                            f"Stopped at step {p.step:,} of {p.total:,}: "
+                            f"{p.waited} validations without improvement on {p.best_loss:.4f} nats."
+                        )
                     return
                 due = 1
             if due and p.step < p.total:
@@ -498,6 +507,8 @@ class Trainer:
             + (
                 f"Train again with a lower --learning-rate, such as {self._settings.learning_rate * p.slowed / 3:.1g}."
                 if curve[-1]["train_loss"] > chance
+                else "It has hardly been trained: give it more time."
+                if p.trained < self._epoch_tokens
                 else "Is the held-out text of another kind than the one it trains on?"
             )
         )
@@ -509,7 +520,7 @@ class Trainer:
         if not curve or p.best_loss is None:  # stopped between the validation and its record
             return
         seen, unseen = curve[-1]["train_loss"], curve[-1]["valid_loss"]
-        if unseen is None or unseen - seen < _GAP:
+        if unseen is None or unseen - seen < _GAP or p.trained < self._epoch_tokens:
             return
         if unseen - seen > 0.25 * unseen or unseen > 1.02 * p.best_loss > 1.02 * seen:
             self.run.note(
