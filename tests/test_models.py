@@ -320,6 +320,18 @@ def test_the_ledger_adds_up(texts: Path) -> None:
     assert f"as <unk> ({ledger['cut_types']} rare types) {ledger['cut_tokens']}" in said
 
 
+def test_the_summary_tells_what_held_out_text_costs(trained: dict[tuple[str, str], Model]) -> None:
+    model = trained["rnn", "en"]
+    figures = model.card["figures"]
+    (said,) = [line for line in model.summary() if line.startswith("Held-out text")]
+    ppl = np.exp(figures["valid_loss"])
+    assert said == (
+        f"Held-out text: {figures['valid_loss']:.4f} nats a token, perplexity {ppl:,.2f} ({figures['valid_tokens']:,} tokens)."
+    )
+    for family in ("ngram", "word2vec"):
+        assert not any(line.startswith("Held-out") for line in trained[family, "en"].summary())
+
+
 @pytest.mark.parametrize("family", ["ngram", "rnn"])
 def test_every_line_character_and_token_is_accounted_for(family: str, english: list[str], tmp_path: Path) -> None:
     lines = (

@@ -8,6 +8,7 @@ Adding a family is a line in FAMILIES.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -181,6 +182,12 @@ class Model:
     def summary(self) -> list[str]:
         """Sentences for after training: what was read, what was dropped, how long it took."""
         said = [*self.ledger.table(), *self.ledger.remarks()] if self.card["ledger"] else []
+        figures = self.card.get("figures") or {}
+        if not isinstance(self.model, WordVectors) and figures.get("valid_loss") is not None:
+            loss, tokens = figures["valid_loss"], figures["valid_tokens"]
+            said.append(
+                f"Held-out text: {loss:.4f} nats a token, perplexity {math.exp(min(loss, 700.0)):,.2f} ({tokens:,} tokens)."
+            )
         spent = {stage: seconds for stage, seconds in self.card["seconds"].items() if seconds >= 0.05}
         if spent:
             said.append("Seconds: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in spent.items()) + ".")
