@@ -97,8 +97,10 @@ def transforms(temperature: float = 1.0, top_k: int | None = None, top_p: float 
 def allowed(log_probs: Floats) -> Floats:
     """A copy without `<unk>` and `<s>`, which are never generated; a row that has nothing else ends its line."""
     rows = log_probs.copy()
-    rows[:, [UNK, BOS]] = -np.inf
-    rows[~np.isfinite(rows).any(axis=1), EOS] = 0.0
+    rows[:, UNK] = rows[:, BOS] = -np.inf
+    nothing = ~(rows.max(axis=1) > -np.inf)
+    if nothing.any():
+        rows[nothing, EOS] = 0.0
     return rows
 
 

@@ -234,8 +234,10 @@ class TransformerNetwork(WindowedNetwork):
         low, high = (int(n) for n in torch.aminmax(lengths)) if len(lengths) else (0, 0)
         end = high + steps
         history, cache = self._with_room(history, cache, end)
-        earlier = lengths[:, None] - torch.arange(self.order - 1, 0, -1, device=ids.device)
-        before = history.gather(1, earlier.clamp_min(0)).masked_fill_(earlier < 0, -1)
+        before = history[:, :0]
+        if self.order > 1:
+            earlier = lengths[:, None] - torch.arange(self.order - 1, 0, -1, device=ids.device)
+            before = history.gather(1, earlier.clamp_min(0)).masked_fill_(earlier < 0, -1)
         positions = lengths[:, None] + torch.arange(steps, device=ids.device)
         history.scatter_(1, positions, ids)
         first: int | Tensor
