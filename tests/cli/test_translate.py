@@ -98,6 +98,31 @@ def test_pairs_bring_their_references(model, files, capsys):
     assert found["metrics"].keys() == {"BLEU", "chrF2"}
 
 
+def test_columns_turn_pairs_round(model, files, capsys):
+    (files / "round.tsv").write_text("eins\tone\ndrei\ttwo\n", "utf-8")
+    turned = [
+        "translate",
+        str(model),
+        "--pairs",
+        str(files / "round.tsv"),
+        "--columns",
+        "2,1",
+        "--json",
+        "-",
+        "--quiet",
+    ]
+    assert main(turned) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["translations"] == [["eins"], ["zwei"]]
+    assert found["exact"] == 1
+    for arguments, words in (
+        (["one", "--columns", "2,1"], "--columns 2,1 is for --pairs"),
+        (["--pairs", str(files / "round.tsv"), "--columns", "2"], "--columns takes two numbers such as 1,2; got '2'"),
+    ):
+        assert main(["translate", str(model), *arguments]) == 2
+        assert words in capsys.readouterr().err
+
+
 def test_n_best_of_a_file_is_a_table(model, files, capsys):
     out = files / "best.tsv"
     assert main(["translate", str(model), "one", "two", "--n-best", "2", "-o", str(out), "--quiet"]) == 0

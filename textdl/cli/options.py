@@ -337,6 +337,18 @@ class NetworkRunOptions:
     ] = None
 
 
+def two_columns(text: str) -> tuple[int, int]:
+    """The source and the target of `1,2`.
+
+    Raises:
+        UsageError: not two numbers.
+    """
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--columns takes two numbers such as 1,2; got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
 def spread(command: Callable[..., int]) -> Callable[..., int]:
     """A command whose parameters of a dataclass type become that dataclass's fields, one option each.
 

@@ -17,6 +17,7 @@ from textdl.cli.options import (
     seconds,
     since_start,
     spread,
+    two_columns,
 )
 from textdl.cli.output import TerminalRun, say, write_json
 from textdl.errors import UsageError
@@ -106,7 +107,7 @@ class PairOptions:
                     "--source - --target -: standard input is one text. Give --pairs -, with tabs, or two files."
                 )
             return open_pairs(
-                one if one is not None else source, target, encoding=self.encoding, columns=self._columns(),
+                one if one is not None else source, target, encoding=self.encoding, columns=two_columns(self.columns),
                 max_ratio=self.max_ratio,
             )  # fmt: skip
 
@@ -115,12 +116,6 @@ class PairOptions:
             raise UsageError("give the pairs to train on: --source FILE and --target FILE, or --pairs FILE")
         held_out = pair(valid, self.valid_source, self.valid_target, "--valid-source and --valid-target, or --valid")
         return train, held_out
-
-    def _columns(self) -> tuple[int, int]:
-        parts = self.columns.split(",")
-        if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-            raise UsageError(f"--columns takes two numbers such as 1,2; got {self.columns!r}")
-        return int(parts[0]), int(parts[1])
 
 
 _SHAPE = "Network (when left out: what is in brackets)"

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from textdl.cli.options import Encoding, JsonFile, Quiet
+from textdl.cli.options import Encoding, JsonFile, Quiet, two_columns
 from textdl.cli.output import TerminalRun, check_reports, report_file, rows_as_they_come, say, write_json
 
 
@@ -18,6 +18,7 @@ def translate(
     sentences: Annotated[list[str] | None, typer.Argument(metavar="[SENTENCE...]", help="What to translate; or --input.")] = None,
     source: Annotated[str | None, typer.Option("--input", "--source", metavar="FILE", help="Translate the lines of a file; - for stdin.")] = None,
     pairs: Annotated[str | None, typer.Option("--pairs", metavar="FILE", help="Instead of --input and --reference: lines of both with a tab between, everyday, or toy:TASK:LENGTH.")] = None,
+    columns: Annotated[str, typer.Option("--columns", metavar="S,T", help="The columns of --pairs, from 1: 2,1 turns round.")] = "1,2",
     reference: Annotated[str | None, typer.Option("--reference", metavar="FILE", help="How people translated the lines: gives BLEU and chrF.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the translations there; with --n-best a table of line, score, translation.")] = None,
     versus: Annotated[str | None, typer.Option("--versus", metavar="FILE", help="With --reference: another system's translations, for paired bootstrap.")] = None,
@@ -43,6 +44,8 @@ def translate(
 
     if sum(given not in (None, []) for given in (sentences, source, pairs)) != 1:
         raise UsageError("give either sentences to translate, or --input FILE, or --pairs FILE")
+    if pairs is None and columns != "1,2":
+        raise UsageError(f"--columns {columns} is for --pairs, which are not given")
     if pairs is not None and reference is not None:
         raise UsageError("--pairs brings its own references: leave out --reference, or give --input")
     if versus is not None and reference is None and pairs is None:
@@ -56,7 +59,7 @@ def translate(
     lines, references, others = (None if corpus is None else list(corpus) for corpus in corpora)
     lines = lines or sentences or []
     if pairs is not None:
-        opened = list(open_pairs(pairs, encoding=encoding, max_ratio=None))
+        opened = list(open_pairs(pairs, encoding=encoding, columns=two_columns(columns), max_ratio=None))
         lines, references = [line for line, _ in opened], [line for _, line in opened]
     for name, given in (("--reference", references), ("--versus", others)):
         if given is not None and len(given) != len(lines):
@@ -66,7 +69,7 @@ def translate(
     if not lines:
         raise CorpusError(f"{source or pairs} has no lines to translate. Give a text with at least one line.")
     loaded = load(model)
-    columns = ["line", "score", "translation"]
+    heads = ["line", "score", "translation"]
     made: list[translation.Translation] = []
 
     def rows() -> Iterator[list[object]]:
@@ -87,13 +90,13 @@ def translate(
     with run.shown():
         if output is not None:
             written = ["\t".join(map(str, row)) + "\n" for row in rows()]
-            heading = "\t".join(columns) + "\n" if n_best > 1 else ""
+            heading = "\t".join(heads) + "\n" if n_best > 1 else ""
             with report_file("--output", output) as out:
                 out.write(heading + "".join(written))
         elif json == "-":
             deque(rows(), maxlen=0)
         elif n_best > 1:
-            rows_as_they_come(columns, rows())
+            rows_as_they_come(heads, rows())
         else:
             for (text,) in rows():
                 print(text)
