@@ -92,3 +92,15 @@ def test_the_rate_of_a_stage_that_goes_on_counts_what_came_since(
     lines = capsys.readouterr().err.splitlines()
     assert "1,000 of 4,000 tokens, 100 tokens/s, 0:30 left" in lines[0]
     assert "3,000 of 4,000 tokens, 50 tokens/s, 0:20 left" in lines[-1]
+
+
+def test_a_stage_that_begins_again_has_no_rate_below_zero(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 5.0, 20.0])
+    monkeypatch.setattr(output.time, "monotonic", lambda: next(clock))
+    run = output.TerminalRun()
+    run.progress("scoring", 4000, 4000, "tokens")  # one model done
+    run.progress("scoring", 1000, 4000, "tokens")  # the next
+    run.progress("scoring", 2500, 4000, "tokens")
+    assert "2,500 of 4,000 tokens, 100 tokens/s, 0:15 left" in capsys.readouterr().err

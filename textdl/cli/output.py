@@ -186,7 +186,7 @@ class TerminalRun(Run):
         super().__init__(**settings)
         self._quiet = quiet
         self._stage = ""
-        self._began = self._printed = self._found = 0.0
+        self._began = self._printed = self._found = self._done = 0.0
         self._bar: Any = None
         self._task: Any = None
 
@@ -205,9 +205,10 @@ class TerminalRun(Run):
         if self._quiet:
             return
         now = time.monotonic()
-        if stage != self._stage:
+        if stage != self._stage or done < self._done:  # the same again, of another model
             self._end_bar()
             self._stage, self._began, self._printed, self._found = stage, now, now, done
+        self._done = done
         if sys.stderr.isatty():
             self._draw(stage, done, total, unit, text)
         elif now - self._printed >= 10:
