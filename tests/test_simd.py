@@ -4,15 +4,21 @@ import numba
 import numpy as np
 
 from textdl.simd import (
+    before,
     exp_minus,
     fold1,
     fold2,
     fold4,
     fold8,
+    highest,
+    kept,
     load,
+    maximum,
     positive,
     splat,
     store,
+    total,
+    transpose,
     where_negative,
 )
 
@@ -36,6 +42,72 @@ def sums_of_four(x, out):
     zero = splat(np.float32(0))
     a, b, c, d = load(x, 0), load(x, 16), load(x, 32), load(x, 48)
     store(out, 0, fold1(fold2(fold4(fold8(a, b), fold8(c, d)), zero), zero))
+
+
+@kernel
+def greatest_and_sum(x, out):
+    out[0], out[1] = highest(load(x, 0)), total(load(x, 0))
+    store(out, 16, maximum(load(x, 0), load(x, 16)))
+
+
+@kernel
+def lanes_before(count, out):
+    store(out, 0, before(count, splat(np.float32(1)), splat(np.float32(0))))
+
+
+@kernel
+def transposed(x, width, out, out_width):
+    transpose(x, 0, width, out, 2, out_width)
+
+
+@kernel
+def masked(key, dropped, out):
+    for i in range(0, len(out), 16):
+        store(out, i, kept(np.uint32(key), i, np.uint32(dropped), np.float32(2)))
+
+
+def test_highest_total_and_maximum():
+    x = np.random.default_rng(1).normal(size=32).astype(np.float32)
+    out = np.empty(32, np.float32)
+    greatest_and_sum(x, out)
+    assert out[0] == x[:16].max()
+    np.testing.assert_allclose(out[1], x[:16].sum(), rtol=1e-5)
+    np.testing.assert_array_equal(out[16:], np.maximum(x[:16], x[16:]))
+
+
+def test_lanes_before():
+    out = np.empty(16, np.float32)
+    for count in (-5, 0, 1, 9, 16, 100):
+        lanes_before(count, out)
+        np.testing.assert_array_equal(out, np.arange(16) < count)
+
+
+def test_transpose():
+    x = np.arange(16 * 20, dtype=np.float32)
+    out = np.full(16 * 18, -1, np.float32)
+    transposed(x, 20, out, 18)
+    np.testing.assert_array_equal(np.append(out[2:], [-1, -1]).reshape(16, 18)[:, :16], x.reshape(16, 20)[:, :16].T)
+
+
+def hashed(key, place):
+    """The mixer of `kept`, a number at a time."""
+    bits = (place * 0x9E3779B1 + key) % 2**32
+    bits = (bits ^ bits >> 16) * 0x7FEB352D % 2**32
+    bits = (bits ^ bits >> 15) * 0x846CA68B % 2**32
+    return bits ^ bits >> 16
+
+
+def test_a_mask_is_a_hash_of_key_and_place():
+    dropped = round(0.3 * 2**32)
+    out = np.empty(16_000, np.float32)
+    masked(4_000_000_000, dropped, out)
+    assert set(out) == {0, 2}
+    assert abs((out == 0).mean() - 0.3) < 0.015
+    expected = [0.0 if hashed(4_000_000_000, i) < dropped else 2.0 for i in range(len(out))]
+    np.testing.assert_array_equal(out, expected)
+    other = np.empty_like(out)
+    masked(1, dropped, other)
+    assert abs((out == other).mean() - (0.3**2 + 0.7**2)) < 0.02
 
 
 def test_exp_minus():

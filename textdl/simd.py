@@ -209,6 +209,16 @@ def positive(typing: Any, a: Any) -> Any:
 
 
 @intrinsic
+def maximum(typing: Any, a: Any, b: Any) -> Any:
+    """max(a, b), lane by lane."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", v[0], v[1]), v[1], v[0])
+
+    return vector(vector, vector), code
+
+
+@intrinsic
 def where_negative(typing: Any, test: Any, yes: Any, no: Any) -> Any:
     """Lane by lane: yes where test < 0, else no."""
 
@@ -308,3 +318,95 @@ def fold2(typing: Any, a: Any, b: Any) -> Any:
 def fold1(typing: Any, a: Any, b: Any) -> Any:
     """The sums of the eight in a and the eight in b: lane i holds argument bit-reverse(i) of `fold8`."""
     return vector(vector, vector), _fold(1)
+
+
+@intrinsic
+def total(typing: Any, a: Any) -> Any:
+    """The sum of all lanes, a float32."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        for step in (8, 4, 2, 1):
+            v = [_fold(step)(_, builder, __, (v[0], v[0]))]
+        return builder.extract_element(v[0], ir.Constant(_INT, 0))
+
+    return types.float32(vector), code
+
+
+@intrinsic
+def highest(typing: Any, a: Any) -> Any:
+    """The greatest of all lanes, a float32."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        value = v[0]
+        for step in (8, 4, 2, 1):
+            other = builder.shuffle_vector(value, value, _integers([i ^ step for i in range(LANES)]))
+            value = builder.select(builder.fcmp_ordered("<", value, other), other, value)
+        return builder.extract_element(value, ir.Constant(_INT, 0))
+
+    return types.float32(vector), code
+
+
+@intrinsic
+def before(typing: Any, count: Any, yes: Any, no: Any) -> Any:
+    """yes in the first `count` lanes, none of them or more than there are as may be; no in the others."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        wide = ir.VectorType(ir.IntType(64), LANES)
+        one = builder.insert_element(ir.Constant(wide, ir.Undefined), v[0], ir.Constant(_INT, 0))
+        counts = builder.shuffle_vector(one, ir.Constant(wide, ir.Undefined), _integers([0] * LANES))
+        return builder.select(builder.icmp_signed("<", ir.Constant(wide, list(range(LANES))), counts), v[1], v[2])
+
+    return vector(types.int64, vector, vector), code
+
+
+@intrinsic
+def transpose(typing: Any, array: Any, index: Any, width: Any, out: Any, out_index: Any, out_width: Any) -> Any:
+    """The 16 x 16 numbers at index, rows `width` apart, to out_index, rows out_width apart, rows as columns."""
+
+    def code(context: Any, builder: Any, signature: Any, v: Any) -> Any:
+        def places(which: int) -> list[Any]:
+            at = [v[which + 1]]
+            for _ in range(LANES - 1):
+                at.append(builder.add(at[-1], v[which + 2]))
+            return [_address(context, builder, signature.args[which], v[which], i, _VECTOR) for i in at]
+
+        rows = [builder.load(place, align=4) for place in places(0)]
+        for step in (1, 2, 4, 8):  # blocks of step x step change places across the diagonal
+            upper = [i if not i & step else LANES + i - step for i in range(LANES)]
+            lower = [i + step if not i & step else LANES + i for i in range(LANES)]
+            for i in (i for i in range(LANES) if not i & step):
+                pair = rows[i], rows[i + step]
+                rows[i] = builder.shuffle_vector(*pair, _integers(upper))
+                rows[i + step] = builder.shuffle_vector(*pair, _integers(lower))
+        for row, place in zip(rows, places(3), strict=True):
+            builder.store(row, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.int64, out, types.int64, types.int64), code
+
+
+@intrinsic
+def kept(typing: Any, key: Any, index: Any, dropped: Any, scale: Any) -> Any:
+    """Dropout's mask of elements index to index + 15: 0 where their random number is below `dropped`, else scale.
+
+    The random number of element i of a key, both uint32, is a hash of the two (the mixer is that of C. Wellons' lowbias32),
+    so the way back finds the same mask without its having been kept.
+    """
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        def everywhere(value: Any) -> Any:
+            one = builder.insert_element(ir.Constant(_INTS, ir.Undefined), value, ir.Constant(_INT, 0))
+            return builder.shuffle_vector(one, ir.Constant(_INTS, ir.Undefined), _integers([0] * LANES))
+
+        place = builder.add(everywhere(builder.trunc(v[1], _INT)), _integers(range(LANES)))
+        bits = builder.add(builder.mul(place, _integers([0x9E3779B1] * LANES)), everywhere(v[0]))
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, None)):
+            bits = builder.xor(bits, builder.lshr(bits, _integers([shift] * LANES)))
+            if factor is not None:
+                bits = builder.mul(bits, _integers([factor] * LANES))
+        low = builder.icmp_unsigned("<", bits, everywhere(v[2]))
+        one = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), v[3], ir.Constant(_INT, 0))
+        scales = builder.shuffle_vector(one, ir.Constant(_VECTOR, ir.Undefined), _integers([0] * LANES))
+        return builder.select(low, _constant(0), scales)
+
+    return vector(types.uint32, types.int64, types.uint32, types.float32), code

@@ -239,7 +239,7 @@ def test_a_new_network_does_not_predict_what_it_was_fed(turned):
 def test_positions_far_out(positions, told_apart):
     """There are 1,024 learned vectors; waves go on."""
     net = network(positions=positions)
-    x, _ = net._embedded(torch.zeros(2, 16), torch.tensor([1030, 1040]))
+    (x, _), _ = net._embedded(torch.zeros(2, 16), torch.tensor([1030, 1040]))
     assert torch.equal(x[0], x[1]) is not told_apart
 
 

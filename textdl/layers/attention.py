@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from textdl.errors import UsageError
+from textdl.layers import packed_attention
 from textdl.layers.masks import View
 from textdl.layers.packing import Packing
 from textdl.layers.positions import Rotation, rotate
 
 _SHORT = 512
-"""Keys, and in packed rows queries, up to which scores are kept in memory."""
+"""Keys up to which scores are kept in memory."""
 
 
 def by_equations(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None) -> Tensor:
@@ -147,27 +148,23 @@ class MultiHeadAttention(nn.Module):
             causal: each looks no further than itself; else at all of its row.
             memory: (M, D) and where its tokens are: row i of x looks at its row i.
         """
+        weight = self.weight.to(x.dtype)
         source, of_source = (x, at) if memory is None else memory
-        if memory is None:
-            both, v = self._project(x, 0, 2), self._project(x, 2, 3)
-            both = self._normalised(both)
-            if rotation is not None:
-                both = rotate(both, rotation)
-            q, k = both.chunk(2, dim=1)
-        else:
-            q, k = self._normalised(self._project(x, 0, 1)), self._normalised(self._project(source, 1, 2))
-            v = self._project(source, 2, 3)
+        if packed_attention.takes(x, self.heads):
+            shape = packed_attention.Shape(self.heads, self.normalise, causal)
+            if memory is None:
+                projected = F.linear(x, weight.flatten(0, 1))
+                context = packed_attention.attend_to_self(projected, at.lengths, shape, rotation)
+            else:
+                queries, keys_values = F.linear(x, weight[0]), F.linear(source, weight[1:].flatten(0, 1))
+                context = packed_attention.attend_to_other(queries, at.lengths, keys_values, of_source.lengths, shape)
+            return F.linear(context, self.output.to(context.dtype))
+        q, k = (self._normalised(self._project(y, i, i + 1)) for i, y in enumerate((x, source)))
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        v = self._project(source, 2, 3)
         q, k, v = at.side_by_side(q), of_source.side_by_side(k), of_source.side_by_side(v)
-        if max(at.steps, of_source.steps) > _SHORT:  # without the rows that make up the number
-            rows = len(at.lengths)
-            q, k, v = (x.unflatten(0, (-1, self.heads))[:rows] for x in (q, k, v))
-            allowed = of_source.allowed(at, causal=causal)[:rows, None]
-            weighted = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
-            weighted = F.pad(weighted, (0, 0, 0, 0, 0, 0, 0, at.rows - rows)).flatten(0, 1)
-        else:
-            bias = of_source.bias(at, causal=causal, dtype=q.dtype)
-            scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=1.0 / math.sqrt(q.shape[-1]))
-            weighted = torch.bmm(scores.softmax(dim=-1), v)
+        weighted = F.scaled_dot_product_attention(q, k, v, attn_mask=of_source.allowed(at, causal=causal))
         context = at.end_to_end(weighted)
         return F.linear(context, self.output.to(context.dtype))
 

@@ -28,6 +28,15 @@ class _Dropout(nn.Module):
     def _drops(self) -> bool:
         return self.training and self.rate > 0.0
 
+    def draw(self) -> tuple[int, int]:
+        """For a mask that a kernel makes itself (`simd.kept`): a key, and below which of 2^32 numbers it is 0."""
+        if not self._drops:
+            return 0, 0
+        key = torch.empty((), dtype=torch.int64, device=self._generator.device).random_(
+            1 << 32, generator=self._generator
+        )
+        return int(key), round(self.rate * (1 << 32))
+
     def _mask(self, like: Tensor, *shape: int) -> Tensor:
         """0 with probability `rate`, else 1 / (1 - rate)."""
         mask = torch.empty(shape, device=like.device, dtype=like.dtype)

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from textdl.kernels import kernel
 from textdl.layers.positions import Rotation
-from textdl.layers.transformer import TransformerLayer, squared_relu
+from textdl.layers.squared_relu import squared_relu
+from textdl.layers.transformer import TransformerLayer
 from textdl.protocols import Floats, Ints
 
 _EPSILON = 1e-5

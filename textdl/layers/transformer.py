@@ -13,49 +13,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from textdl.layers.attention import LayerCache, MultiHeadAttention
-from textdl.layers.dropout import LockedDropout
+from textdl.layers.dropout import Dropout, LockedDropout
 from textdl.layers.masks import View
 from textdl.layers.positions import Rotation
-
-
-def squared_relu(x: Tensor) -> Tensor:
-    """max(x, 0)^2 (So et al. 2021)."""
-    return x.relu().square()
-
+from textdl.layers.residual import add_and_norm
+from textdl.layers.squared_relu import feed_forward, squared_relu
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu2": squared_relu, "gelu": F.gelu}
 """What `--activation` takes: the square of ReLU, or GELU (Hendrycks and Gimpel 2016)."""
-
-
-class _SquaredReLUNet(torch.autograd.Function):
-    """relu(x W_1^T)^2 W_2^T. What lies between the products is the widest tensor there is: each pass over it counts."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, inner: Tensor, output: Tensor) -> Tensor:
-        positive = (x @ inner.T).relu_()
-        squared = positive * positive
-        ctx.save_for_backward(x, positive, squared, inner, output)
-        return squared @ output.T
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, positive, squared, inner, output = ctx.saved_tensors
-        half = (gradient @ output).mul_(positive)  # of the gradient; the 2 goes into the small matrices
-        return half @ (2.0 * inner), 2.0 * (half.T @ x), gradient.T @ squared
-
-
-def norm(x: Tensor) -> Tensor:
-    """Mean 0 and variance 1 over the features of each position."""
-    return F.layer_norm(x, x.shape[-1:])
 
 
 class FeedForward(nn.Module):
@@ -77,23 +48,38 @@ class FeedForward(nn.Module):
         """(B, T, D) to the same shape."""
         inner, output = self.inner.to(x.dtype), self.output.to(x.dtype)
         if self.activation is squared_relu and x.requires_grad:
-            flat: Tensor = _SquaredReLUNet.apply(x.flatten(0, -2), inner, output)
-            return flat.view_as(x)
+            return feed_forward(x.flatten(0, -2), inner, output).view_as(x)
         return F.linear(self.activation(F.linear(x, inner)), output)
 
 
-class TransformerLayer(nn.Module):
+Stream = tuple[Tensor, Tensor]
+"""What a layer adds to, and what it reads: x and norm(x) in pre-norm, in post-norm x twice. Both (..., D)."""
+
+
+class Layer(nn.Module):
+    """Parts that add to a stream, one after the other."""
+
+    def __init__(self, dropout: Dropout | LockedDropout, *, post_norm: bool):
+        """dropout: of what a part adds; shared by all layers."""
+        super().__init__()
+        self.dropout, self.post_norm = dropout, post_norm
+
+    def added(self, stream: Stream, part: Callable[[Tensor], Tensor]) -> Stream:
+        """The stream with what a part makes of it."""
+        x, read = stream
+        x, read = add_and_norm(x, part(read), self.dropout)
+        return (read, read) if self.post_norm else (x, read)
+
+
+class TransformerLayer(Layer):
     """Self-attention and feed-forward."""
 
     def __init__(
         self, size: int, heads: int, inner_size: int, activation: str, dropout: LockedDropout, *, post_norm: bool = False
     ):  # fmt: skip
-        """dropout: of what each half adds; shared by all layers."""
-        super().__init__()
+        super().__init__(dropout, post_norm=post_norm)
         self.attention = MultiHeadAttention(size, heads)
         self.feed_forward = FeedForward(size, inner_size, activation)
-        self.dropout = dropout
-        self.post_norm = post_norm
 
     def initialise(self, generator: torch.Generator) -> None:
         """Random weights."""
@@ -101,11 +87,8 @@ class TransformerLayer(nn.Module):
         self.feed_forward.initialise(generator)
 
     def forward(
-        self, x: Tensor, view: View, rotation: Rotation | None = None, cache: LayerCache | None = None
-    ) -> Tensor:
-        """x (B, T, D) to the same shape; see MultiHeadAttention.forward."""
-        if self.post_norm:
-            x = norm(x + self.dropout(self.attention(x, view, rotation, cache)))
-            return norm(x + self.dropout(self.feed_forward(x)))
-        x = x + self.dropout(self.attention(norm(x), view, rotation, cache))
-        return x + self.dropout(self.feed_forward(norm(x)))
+        self, stream: Stream, view: View, rotation: Rotation | None = None, cache: LayerCache | None = None
+    ) -> Stream:
+        """Of x (B, T, D); see MultiHeadAttention.forward."""
+        stream = self.added(stream, lambda x: self.attention(x, view, rotation, cache))
+        return self.added(stream, self.feed_forward)

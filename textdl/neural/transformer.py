@@ -36,8 +36,9 @@ from textdl.layers.masks import Causal, View
 from textdl.layers.network import Network, States, WindowedNetwork
 from textdl.layers.ngram_embedding import NgramEmbedding
 from textdl.layers.positions import POSITIONS
+from textdl.layers.residual import norm
 from textdl.layers.softmax import Softmax
-from textdl.layers.transformer import ACTIVATIONS, TransformerLayer, norm
+from textdl.layers.transformer import ACTIVATIONS, TransformerLayer
 from textdl.neural.family import LanguageModelConfig, characters, train_network
 from textdl.storage import Reader
 from textdl.training.config import Rung, check_choice
@@ -208,9 +209,10 @@ class TransformerNetwork(WindowedNetwork):
         rotation = self.positions.rotation(place.positions, x.dtype)
         if state and ids.shape == (1, 1) and x.device.type == "cpu":
             return self._alone().hidden(x[0, 0], state[2][0], int(place.positions), rotation)[None, None], state
+        stream = x, norm(x)
         for layer, cache in zip(self.layers, place.caches, strict=True):
-            x = layer(x, place.view, rotation, cache)
-        return F.linear(norm(x), self.turn.to(x.dtype)).float(), state
+            stream = layer(stream, place.view, rotation, cache)
+        return F.linear(stream[1], self.turn.to(x.dtype)).float(), state
 
     def _alone(self) -> OneRow:
         if self._one_row is None:

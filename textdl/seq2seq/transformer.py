@@ -25,7 +25,7 @@ row has seen (B,), and the keys and values of the decoder's own past, (B, layers
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,9 @@ from textdl.layers.masks import Causal, Padding, View
 from textdl.layers.network import States
 from textdl.layers.packing import Packing
 from textdl.layers.positions import POSITIONS, Rotation
+from textdl.layers.residual import norm
 from textdl.layers.softmax import Softmax
-from textdl.layers.transformer import ACTIVATIONS, FeedForward, norm
+from textdl.layers.transformer import ACTIVATIONS, FeedForward, Layer, Stream
 from textdl.seq2seq.batching import PairData
 from textdl.seq2seq.family import Seq2SeqConfig, train_pairs
 from textdl.seq2seq.network import EncoderDecoder, Memory, Sharing
@@ -106,21 +107,7 @@ class Config(Seq2SeqConfig):
         )  # fmt: skip
 
 
-class _Layer(nn.Module):
-    """What is added to a position, a part after the other. dropout: of what a part adds; shared by all layers."""
-
-    def __init__(self, dropout: Dropout, *, post_norm: bool):
-        super().__init__()
-        self.dropout, self.post_norm = dropout, post_norm
-
-    def added(self, x: Tensor, part: Callable[[Tensor], Tensor]) -> Tensor:
-        """x and what a part makes of it, see layers/transformer.py."""
-        if self.post_norm:
-            return norm(x + self.dropout(part(x)))
-        return x + self.dropout(part(norm(x)))
-
-
-class EncoderLayer(_Layer):
+class EncoderLayer(Layer):
     """Self-attention and feed-forward, of rows end to end."""
 
     def __init__(
@@ -135,13 +122,13 @@ class EncoderLayer(_Layer):
         self.attention.initialise(generator)
         self.feed_forward.initialise(generator)
 
-    def forward(self, x: Tensor, at: Packing, rotation: Rotation | None) -> Tensor:
-        """x (N, D) to the same shape."""
-        x = self.added(x, lambda x: self.attention.packed(x, at, rotation))
-        return self.added(x, self.feed_forward)
+    def forward(self, stream: Stream, at: Packing, rotation: Rotation | None) -> Stream:
+        """Of x (N, D)."""
+        stream = self.added(stream, lambda x: self.attention.packed(x, at, rotation))
+        return self.added(stream, self.feed_forward)
 
 
-class DecoderLayer(_Layer):
+class DecoderLayer(Layer):
     """Self-attention under a causal mask, cross-attention, feed-forward."""
 
     def __init__(
@@ -157,17 +144,17 @@ class DecoderLayer(_Layer):
         for part in (self.attention, self.cross, self.feed_forward):
             part.initialise(generator)
 
-    def forward(self, y: Tensor, at: Packing, rotation: Rotation | None, memory: tuple[Tensor, Packing]) -> Tensor:
-        """y (N, D), whole targets end to end, to the same shape."""
-        y = self.added(y, lambda y: self.attention.packed(y, at, rotation, causal=True))
-        y = self.added(y, lambda y: self.cross.packed(y, at, memory=memory))
-        return self.added(y, self.feed_forward)
+    def forward(self, stream: Stream, at: Packing, rotation: Rotation | None, memory: tuple[Tensor, Packing]) -> Stream:
+        """Of y (N, D), whole targets end to end."""
+        stream = self.added(stream, lambda y: self.attention.packed(y, at, rotation, causal=True))
+        stream = self.added(stream, lambda y: self.cross.packed(y, at, memory=memory))
+        return self.added(stream, self.feed_forward)
 
     def step(
-        self, y: Tensor, view: View, rotation: Rotation | None, cache: LayerCache, keys_values: tuple[Tensor, Tensor],
+        self, stream: Stream, view: View, rotation: Rotation | None, cache: LayerCache, keys_values: tuple[Tensor, Tensor],
         source_view: View, sharing: Sharing | None,
-    ) -> Tensor:  # fmt: skip
-        """y (B, 1, D), one token more of each row, to the same shape.
+    ) -> Stream:  # fmt: skip
+        """Of y (B, 1, D), one token more of each row.
 
         Args:
             view, rotation, cache: of its own past, see MultiHeadAttention.forward.
@@ -180,9 +167,9 @@ class DecoderLayer(_Layer):
                 return self.cross.across(y, keys_values, source_view)
             return sharing.apart(self.cross.across(sharing.together(y), keys_values, source_view))
 
-        y = self.added(y, lambda y: self.attention(y, view, rotation, cache))
-        y = self.added(y, across)
-        return self.added(y, self.feed_forward)
+        stream = self.added(stream, lambda y: self.attention(y, view, rotation, cache))
+        stream = self.added(stream, across)
+        return self.added(stream, self.feed_forward)
 
 
 class TransformerSeq2Seq(EncoderDecoder):
@@ -223,7 +210,7 @@ class TransformerSeq2Seq(EncoderDecoder):
         }  # fmt: skip
         self.source_vocab_size = source_vocab_size
         self._low: Tensor | None = None
-        self.size, self.heads = size, heads
+        self.size, self.heads, self.post_norm = size, heads, post_norm
         self.dropout = Dropout(0.0, generator or torch.Generator())
         self.layers = nn.ModuleList(
             EncoderLayer(size, heads, inner_size, activation, self.dropout, post_norm=post_norm) for _ in range(layers)
@@ -252,10 +239,10 @@ class TransformerSeq2Seq(EncoderDecoder):
         """See EncoderDecoder."""
         memory = self._encoded(sources, lengths)
         at = Packing(target_lengths, self.heads)
-        y, rotation = self._embedded(self.softmax.embed(at.pack(ids)), at.positions)
+        stream, rotation = self._embedded(self.softmax.embed(at.pack(ids)), at.positions)
         for layer in self.decoder_layers:
-            y = layer(y, at, rotation, memory)
-        return at.unpack(self._hidden(y), ids.shape[1])
+            stream = layer(stream, at, rotation, memory)
+        return at.unpack(self._hidden(stream), ids.shape[1])
 
     def read(self, sources: Tensor, lengths: Tensor) -> Memory:
         """See EncoderDecoder."""
@@ -268,17 +255,18 @@ class TransformerSeq2Seq(EncoderDecoder):
         at = Packing(lengths, self.heads)
         ids = at.pack(sources)
         embedded = self.softmax.embed(ids) if self.source_embedding is None else F.embedding(ids, self.source_embedding)
-        x, rotation = self._embedded(embedded, at.positions)
+        stream, rotation = self._embedded(embedded, at.positions)
         for layer in self.layers:
-            x = layer(x, at, rotation)
-        return norm(x), at
+            stream = layer(stream, at, rotation)
+        return stream[1], at
 
-    def _embedded(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Rotation | None]:
+    def _embedded(self, x: Tensor, positions: Tensor) -> tuple[Stream, Rotation | None]:
         """Embeddings of length about 1 as features of variance 1, with their positions."""
         x = self.positions.add(x * math.sqrt(self.size), positions)
         if (self.training or self._low is not None) and fast_bfloat16(x.device):
             x = x.bfloat16()
-        return self.dropout(x), self.positions.rotation(positions, x.dtype)
+        x = self.dropout(x)
+        return (x, x if self.post_norm else norm(x)), self.positions.rotation(positions, x.dtype)
 
     def begin(self, memory: Memory) -> States:
         """See EncoderDecoder."""
@@ -305,15 +293,16 @@ class TransformerSeq2Seq(EncoderDecoder):
         sources = memory[1].shape[2]
         full = bool((memory[0] == sources).all())
         source_view = View() if full else View.of(Padding(memory[0]), 1, sources, ids.device)
-        y, rotation = self._embedded(self.softmax.embed(ids)[:, None], positions)
+        stream, rotation = self._embedded(self.softmax.embed(ids)[:, None], positions)
         for i, (layer, kept) in enumerate(zip(self.decoder_layers, cache.unbind(1), strict=True)):
             keys_values = memory[2 * i + 1 : 2 * i + 3]
-            y = layer.step(y, view, rotation, LayerCache(kept, first, end), keys_values, source_view, sharing)
-        return self._hidden(y[:, 0].float()), (lengths + 1, cache)
+            stream = layer.step(stream, view, rotation, LayerCache(kept, first, end), keys_values, source_view, sharing)
+        return self._hidden(stream)[:, 0], (lengths + 1, cache)
 
-    def _hidden(self, y: Tensor) -> Tensor:
-        """(N, D) what the decoder has made of its tokens, as the softmax takes it."""
-        return F.linear(norm(y), self.turn.to(y.dtype)).float()
+    def _hidden(self, stream: Stream) -> Tensor:
+        """(..., D) what the decoder has made of its tokens, as the softmax takes it."""
+        read = stream[1]
+        return F.linear(read, self.turn.to(read.dtype)).float()
 
     def look(self, source: Tensor, ids: Tensor) -> Tensor | None:
         """See EncoderDecoder: the mean over the heads of the decoder layer whose heads are the most of one mind.
@@ -323,14 +312,13 @@ class TransformerSeq2Seq(EncoderDecoder):
         """
         memory = self._encoded(source[None], torch.tensor([len(source)], device=source.device))
         at = Packing(torch.tensor([len(ids)], device=ids.device), self.heads)
-        y, rotation = self._embedded(self.softmax.embed(at.pack(ids[None])), at.positions)
+        stream, rotation = self._embedded(self.softmax.embed(at.pack(ids[None])), at.positions)
         looked = []
         for layer in self.decoder_layers:
-            after = layer.added(y, lambda y, layer=layer: layer.attention.packed(y, at, rotation, causal=True))
+            _, query = layer.added(stream, lambda y, layer=layer: layer.attention.packed(y, at, rotation, causal=True))
             keys, _ = layer.cross.keys_values(memory[0][None, : len(source)])
-            query = after if layer.post_norm else norm(after)
             looked.append(layer.cross.weights(query[None, : len(ids)], keys, View())[0])
-            y = layer(y, at, rotation, memory)
+            stream = layer(stream, at, rotation, memory)
         by_layer = torch.stack(looked).mean(1)  # (layers, T, S)
         return by_layer[int(by_layer.amax(2).mean(1).argmax())]
 

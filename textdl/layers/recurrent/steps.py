@@ -25,25 +25,21 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from textdl.layers.device import fast_bfloat16
 from textdl.layers.recurrent.base import RecurrentLayer, States
+from textdl.layers.threads import array, by_rows
 from textdl.simd import LANES
 
 _ROWS = 16
 """Rows that are worth a thread, at least."""
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -131,13 +127,13 @@ class _Steps(torch.autograd.Function):
         kept = a.new_empty(steps if learning else 1, rows, cell.kept * size)
         sums = torch.empty(steps + 1 if learning else 2, rows, size, device=a.device)
         sums[0] = carried
-        arrays = [_array(t) for t in (a, kept, sums, outputs)]
+        arrays = [array(t) for t in (a, kept, sums, outputs)]
         product = _product(recurrent.detach(), None if bias is None else bias.detach(), rows)
 
         def some(first: int, last: int) -> None:
             for t, before in enumerate(outputs[:-1, first:last].unbind(0)):
                 a_, kept_, sums_, outputs_ = arrays
-                cell.forward(t, first, last, a_, _array(product(before)), kept_, sums_, outputs_)
+                cell.forward(t, first, last, a_, array(product(before)), kept_, sums_, outputs_)
 
         _by_rows(rows, some)
         if learning:
@@ -156,13 +152,13 @@ class _Steps(torch.autograd.Function):
         du = outputs.new_empty(steps, rows, recurrent.shape[0])
         da = du if cell.same else torch.empty_like(du)
         dh = outputs.new_zeros(rows, size)
-        arrays = [_array(t) for t in (gradient, kept, sums, carry, du, da)]
+        arrays = [array(t) for t in (gradient, kept, sums, carry, du, da)]
         product = _product(recurrent.T.contiguous(), None, rows)
 
         def some(first: int, last: int) -> None:
             ahead = dh[first:last]
             for t in range(steps - 1, -1, -1):
-                cell.backward(t, first, last, _array(ahead), *arrays)
+                cell.backward(t, first, last, array(ahead), *arrays)
                 ahead = product(du[t, first:last])
             dh[first:last] = ahead
 
@@ -170,12 +166,6 @@ class _Steps(torch.autograd.Function):
         flat = du.flatten(0, 1)
         weight_gradient = flat.T @ outputs[:-1].flatten(0, 1)
         return None, None, da, weight_gradient, flat.sum(0) if ctx.biased else None, carry, dh
-
-
-def _array(tensor: Tensor) -> Array:
-    """The same memory; bfloat16, which numpy does not have, as uint16."""
-    array: Array = (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
-    return array
 
 
 def _product(matrix: Tensor, bias: Tensor | None, rows: int) -> Callable[[Tensor], Tensor]:
@@ -187,30 +177,16 @@ def _product(matrix: Tensor, bias: Tensor | None, rows: int) -> Callable[[Tensor
 
 
 def _by_rows(rows: int, task: Callable[[int, int], None]) -> None:
-    """task(first, last) for all rows, a part in each thread."""
-    parts = max(1, min(torch.get_num_threads(), rows // _ROWS))
-    if parts == 1:  # alone all the same: products of so few rows are quicker in one thread
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            task(0, rows)
-        finally:
-            torch.set_num_threads(threads)
+    """See threads.py. One thread is one all the same: products of so few rows are quicker in one."""
+    threads = torch.get_num_threads()
+    if rows // _ROWS > 1:
+        by_rows(rows, _ROWS, task)
         return
-    cuts = [rows * part // parts for part in range(parts + 1)]
-    for done in [_pool(parts).submit(_alone, task, *cut) for cut in pairwise(cuts)]:
-        done.result()
-
-
-@torch.no_grad()
-def _alone(task: Callable[[int, int], None], first: int, last: int) -> None:
-    task(first, last)
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads in each of which torch computes alone."""
-    return ThreadPoolExecutor(threads, "textdl-rows", initializer=torch.set_num_threads, initargs=(1,))
+    torch.set_num_threads(1)
+    try:
+        task(0, rows)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def library(

@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from textdl.layers import attention
+from textdl.layers.packed_attention import Shape, attend_to_other, attend_to_self, takes
+from textdl.layers.packing import Packing
+from textdl.layers.positions import Rotary, rotate
+
+SIZE, HEADS = 64, 2
+LENGTHS = torch.tensor([3, 1, 70, 0, 17])  # 70: more queries than are taken at once
+OTHERS = torch.tensor([5, 40, 2, 1, 33])
+
+
+def by_equations(queries, keys, values, lengths, of_keys, shape, rotation):
+    """attention.by_equations, a row after the other."""
+    q, k, v = (x.unflatten(1, (shape.heads, -1)) for x in (queries, keys, values))
+    if shape.normalise:
+        q, k = (torch.nn.functional.layer_norm(x, x.shape[-1:]) for x in (q, k))
+    if rotation is not None:
+        q, k = rotate(q, rotation), rotate(k, rotation)
+    rows, first, key_first = [], 0, 0
+    for n, m in zip(lengths.tolist(), of_keys.tolist(), strict=True):
+        parts = [
+            x[i : i + c].transpose(0, 1)[None] for x, i, c in ((q, first, n), (k, key_first, m), (v, key_first, m))
+        ]
+        allowed = torch.ones(n, m, dtype=torch.bool).tril() if shape.causal else None
+        rows.append(attention.by_equations(*parts, allowed)[0].transpose(0, 1).flatten(1))
+        first, key_first = first + n, key_first + m
+    return torch.cat([*rows, queries.new_zeros(len(queries) - first, queries.shape[1])])
+
+
+def random(seed, *shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def assert_alike(fast, slow, given, seed=3, **tolerance):
+    torch.testing.assert_close(fast, slow, **tolerance)
+    weight = random(seed, *fast.shape).detach()
+    for a, b in zip(*(torch.autograd.grad((y * weight).sum(), given) for y in (fast, slow)), strict=True):
+        torch.testing.assert_close(a, b, **tolerance)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("rotary", [False, True])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("normalise", [False, True])
+def test_self_attention_and_its_gradient_are_those_of_the_equations(normalise, causal, rotary, threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    at, shape = Packing(LENGTHS, HEADS), Shape(HEADS, normalise, causal)
+    rotation = Rotary(SIZE, HEADS, 10).rotation(at.positions, torch.float32) if rotary else None
+    x = random(1, at.size, 3 * SIZE)
+    fast = attend_to_self(x, LENGTHS, shape, rotation)
+    slow = by_equations(*x.split(SIZE, 1), LENGTHS, LENGTHS, shape, rotation)
+    assert not fast[at.tokens :].any()
+    assert_alike(fast, slow, x, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+def test_cross_attention_and_its_gradient_are_those_of_the_equations(normalise):
+    at, of_keys, shape = Packing(LENGTHS, HEADS), Packing(OTHERS, HEADS), Shape(HEADS, normalise, False)
+    q, kv = random(1, at.size, SIZE), random(2, of_keys.size, 2 * SIZE)
+    fast = attend_to_other(q, LENGTHS, kv, OTHERS, shape)
+    slow = by_equations(q, *kv.split(SIZE, 1), LENGTHS, OTHERS, shape, None)
+    assert_alike(fast, slow, (q, kv), rtol=1e-4, atol=1e-5)
+
+
+def test_a_source_of_nothing_says_nothing():
+    q, kv = random(1, 256, SIZE), random(2, 256, 2 * SIZE)
+    lengths, others = torch.tensor([2, 3]), torch.tensor([0, 4])
+    out = attend_to_other(q, lengths, kv, others, Shape(HEADS, True, False))
+    assert not out[:2].any()
+    assert out[2:5].all()
+    for gradient in torch.autograd.grad(out.sum(), (q, kv)):
+        assert gradient.isfinite().all()
+
+
+def test_bfloat16_is_that_of_float32_rounded():
+    at, shape = Packing(LENGTHS, HEADS), Shape(HEADS, True, True)
+    low = random(1, at.size, 3 * SIZE).detach().bfloat16().requires_grad_()
+    x = low.detach().float().requires_grad_()
+    fast, slow = attend_to_self(low, LENGTHS, shape, None), attend_to_self(x, LENGTHS, shape, None)
+    torch.testing.assert_close(fast, slow.bfloat16())
+    weight = random(3, *fast.shape).detach().bfloat16()
+    (a,), (b,) = torch.autograd.grad(fast, low, weight), torch.autograd.grad(slow, x, weight.float())
+    torch.testing.assert_close(a, b.bfloat16())
+
+
+def test_what_is_taken():
+    assert takes(torch.zeros(1, 64), 4)
+    assert not takes(torch.zeros(1, 64), 8)  # heads of 8 features
+    assert not takes(torch.zeros(1, 64, device="meta"), 4)
