@@ -209,6 +209,40 @@ def positive(typing: Any, a: Any) -> Any:
 
 
 @intrinsic
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """Lane by lane the larger of a and b; b where one is NaN."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", v[0], v[1]), v[0], v[1])
+
+    return vector(vector, vector), code
+
+
+def _reduction(name: str, *first: float) -> Any:
+    """Of all lanes to one float32, by LLVM's intrinsic `name`. first: what a sum begins with."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        arguments = [*(ir.Constant(_FLOAT, value) for value in first), v[0]]
+        kind = ir.FunctionType(_FLOAT, [a.type for a in arguments])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        return builder.call(function, arguments, fastmath=_FLAGS)
+
+    return types.float32(vector), code
+
+
+@intrinsic
+def total(typing: Any, a: Any) -> Any:
+    """The sum of the lanes."""
+    return _reduction("llvm.vector.reduce.fadd.v16f32", 0.0)
+
+
+@intrinsic
+def highest(typing: Any, a: Any) -> Any:
+    """The largest lane."""
+    return _reduction("llvm.vector.reduce.fmax.v16f32")
+
+
+@intrinsic
 def where_negative(typing: Any, test: Any, yes: Any, no: Any) -> Any:
     """Lane by lane: yes where test < 0, else no."""
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textdl.generation.beam_kernels import best, by_sorting
+from textdl.generation.beam_kernels import FIRST, best, by_sorting, ending
 
 
 @given(
@@ -16,6 +16,6 @@ def test_the_best_are_those_of_a_sort(rows, vocab_size, width, data):
     shape = len(rows), width
     found_rows, tokens, values = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
     counts = np.zeros(len(rows), np.int64)
-    best(log_probs, totals, bounds, width, found_rows, tokens, values, counts)
+    best(log_probs, FIRST, totals, bounds, width, found_rows, tokens, values, counts)
     found = [list(zip(found_rows[i, :n].tolist(), tokens[i, :n].tolist(), strict=True)) for i, n in enumerate(counts)]
     assert found == by_sorting(log_probs, totals, bounds, width)
