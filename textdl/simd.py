@@ -218,28 +218,28 @@ def larger(typing: Any, a: Any, b: Any) -> Any:
     return vector(vector, vector), code
 
 
-def _reduction(name: str, *first: float) -> Any:
-    """Of all lanes to one float32, by LLVM's intrinsic `name`. first: what a sum begins with."""
+@intrinsic
+def any_from(typing: Any, a: Any, b: Any) -> Any:
+    """Whether a >= b in any lane."""
 
     def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
-        arguments = [*(ir.Constant(_FLOAT, value) for value in first), v[0]]
-        kind = ir.FunctionType(_FLOAT, [a.type for a in arguments])
-        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-        return builder.call(function, arguments, fastmath=_FLAGS)
+        bits = builder.bitcast(builder.fcmp_ordered(">=", v[0], v[1]), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
 
-    return types.float32(vector), code
+    return types.boolean(vector, vector), code
 
 
 @intrinsic
 def total(typing: Any, a: Any) -> Any:
     """The sum of the lanes."""
-    return _reduction("llvm.vector.reduce.fadd.v16f32", 0.0)
 
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        name = "llvm.vector.reduce.fadd.v16f32"
+        kind = ir.FunctionType(_FLOAT, [_FLOAT, _VECTOR])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        return builder.call(function, [ir.Constant(_FLOAT, 0.0), v[0]], fastmath=_FLAGS)
 
-@intrinsic
-def highest(typing: Any, a: Any) -> Any:
-    """The largest lane."""
-    return _reduction("llvm.vector.reduce.fmax.v16f32")
+    return types.float32(vector), code
 
 
 @intrinsic

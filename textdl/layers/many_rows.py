@@ -22,17 +22,13 @@ from textdl.encoded import BOS, EOS, UNK
 from textdl.kernels import kernel
 from textdl.protocols import Floats, Ints
 from textdl.simd import (
-    LANES, add, element, exp_minus, fma, highest, larger, load, mul, positive, splat, store, sub, total,
+    LANES, add, any_from, element, exp_minus, fma, larger, load, mul, positive, splat, store, sub, total,
 )  # fmt: skip
 
 _EPSILON = 1e-5
 """Of torch's layer normalisation."""
 _FIRST = max(UNK, BOS, EOS) + 1
 """The ids before it are specials, which are not among the best tokens."""
-BLOCK = 64
-"""Tokens that are looked at together; columns of logits are a multiple of it."""
-_LITTLE = np.float32(25.0)
-"""Nats below the best from which a block is not summed: all of them together are below 1e-6 of the sum."""
 
 
 @kernel
@@ -97,9 +93,12 @@ def _attend(
     """softmax(query . keys / sqrt(E)) values of one row, head by head, to result[to : to + size].
 
     query: (size,); places: (count, ...) the slots it looks at; scores: scratch of (size / width, count made up to LANES).
+    As queries and keys are normalised, no score is above sqrt(E), and that is subtracted from them instead of the highest.
     """
     scale = np.float32(1.0 / math.sqrt(width))
     room = (count + LANES - 1) // LANES * LANES
+    for head in range(size // width):
+        store(scores, (head + 1) * room - LANES, splat(np.float32(-np.inf)))
     for t in range(count):
         at = element(places, t) * 2 * size
         for head in range(size // width):
@@ -107,16 +106,11 @@ def _attend(
             for j in range(head * width, (head + 1) * width, LANES):
                 products = fma(load(query, j), load(slots, at + j), products)
             scores[head * room + t] = total(products) * scale
+    highest_there_is = splat(np.float32(math.sqrt(width)))
     for head in range(size // width):
-        first = head * room
-        for t in range(first + count, first + room):
-            scores[t] = -np.inf
-        tops = load(scores, first)
-        for t in range(first + LANES, first + room, LANES):
-            tops = larger(tops, load(scores, t))
-        top, sums = splat(highest(tops)), splat(np.float32(0.0))
+        first, sums = head * room, splat(np.float32(0.0))
         for t in range(first, first + room, LANES):
-            weights = exp_minus(sub(top, load(scores, t)))
+            weights = exp_minus(sub(highest_there_is, load(scores, t)))
             store(scores, t, weights)
             sums = add(sums, weights)
         share = splat(np.float32(1.0) / total(sums))
@@ -198,81 +192,68 @@ def best_by_sorting(logits: Floats, bias: Floats, number: int) -> tuple[Ints, Fl
 
 
 @kernel
-def _log_sum(logits: Any, at: int, bias: Floats, tops: Floats) -> np.float32:
-    """log sum exp(logits + bias) of the row that begins at `at`; tops: the best of each block."""
-    for block in range(len(tops)):
-        first = block * BLOCK
-        best = add(load(logits, at + first), load(bias, first))
-        for j in range(first + LANES, first + BLOCK, LANES):
-            best = larger(best, add(load(logits, at + j), load(bias, j)))
-        tops[block] = highest(best)
-    top = tops[0]
-    for block in range(1, len(tops)):
-        top = max(top, tops[block])
-    sums = splat(np.float32(0.0))
-    for block in range(len(tops)):
-        if tops[block] > top - _LITTLE:
-            for j in range(block * BLOCK, (block + 1) * BLOCK, LANES):
-                sums = add(sums, exp_minus(sub(splat(top), add(load(logits, at + j), load(bias, j)))))
-    return top + np.log(total(sums))
-
-
-@kernel
 def log_probabilities(logits: Any, bias: Floats, result: Floats) -> None:
-    """log softmax of (R, columns) logits and their bias, flat, -inf where there is no token, to result (R, V), V up to columns."""
-    tops, row_of = np.empty(len(bias) // BLOCK, np.float32), np.empty(LANES, np.float32)
+    """log softmax of (R, columns) logits and their bias, -inf where there is no token, to result (R, V), V up to columns."""
     rows, vocab_size = result.shape
+    values = np.empty(len(bias), np.float32)
     for row in range(rows):
         at = row * len(bias)
-        log_sum = splat(_log_sum(logits, at, bias, tops))
-        for j in range(0, vocab_size, LANES):
-            store(row_of, 0, sub(add(load(logits, at + j), load(bias, j)), log_sum))
-            for i in range(j, min(j + LANES, vocab_size)):
-                result[row, i] = row_of[i - j]
+        for j in range(0, len(bias), LANES):
+            store(values, j, add(load(logits, at + j), load(bias, j)))
+        highest = np.float32(-np.inf)
+        for value in values[:vocab_size]:
+            highest = max(highest, value)
+        sums = splat(np.float32(0.0))
+        for j in range(0, len(bias), LANES):
+            sums = add(sums, exp_minus(sub(splat(highest), load(values, j))))
+        log_sum = highest + np.log(total(sums))
+        for i in range(vocab_size):
+            result[row, i] = values[i] - log_sum
 
 
 @kernel
 def best(logits: Any, bias: Floats, tokens: Ints, log_probs: Floats, ends: Floats) -> None:
     """The most probable tokens of each row, specials left out, best first, of equal ones the first.
 
+    Lane by lane the highest logits are known first. The one of them that comes `number`-th, specials not counted, is a bound
+    below which no token has to be looked at.
+
     Args:
-        logits: (R, columns) flat; bias: (columns,), -inf where there is no token.
+        logits: (R, columns); bias: (columns,), -inf where there is no token.
         tokens, log_probs: (R, number); where there are fewer, log_probs are -inf and tokens mean nothing.
         ends: (R,) of the line end.
     """
     rows, number = tokens.shape
-    tops, highs = np.empty(len(bias) // BLOCK, np.float32), np.empty(number, np.float32)
-    values = np.empty(BLOCK, np.float32)
+    highs, lanes = np.empty(number + _FIRST, np.float32), np.empty(LANES, np.float32)
     for row in range(rows):
         at, found = row * len(bias), log_probs[row]
-        log_sum = _log_sum(logits, at, bias, tops)
-        _read_block(logits, at, bias, 0, values)
-        ends[row] = values[EOS] - log_sum
-        tops[0] = -np.inf
-        for i in range(_FIRST, BLOCK):
-            tops[0] = max(tops[0], values[i])
+        tops = add(load(logits, at), load(bias, 0))
+        store(lanes, 0, tops)
+        ends[row] = lanes[EOS]
+        for j in range(LANES, len(bias), LANES):
+            tops = larger(add(load(logits, at + j), load(bias, j)), tops)
+        store(lanes, 0, tops)
         highs[:] = -np.inf
-        for block in range(len(tops)):
-            _place(highs, tops[block])
+        for i in range(LANES):
+            _place(highs, lanes[i])
+        bound, top, sums = splat(highs[-1]), splat(highs[0]), splat(np.float32(0.0))
         found[:] = -np.inf
-        for block in range(len(tops)):
-            if tops[block] < highs[-1] or tops[block] <= found[-1]:
-                continue
-            _read_block(logits, at, bias, block, values)
-            for i in range(_FIRST if block == 0 else 0, BLOCK):
-                if values[i] > found[-1]:
-                    place = _place(found, values[i])
-                    for later in range(number - 1, place, -1):
-                        tokens[row, later] = tokens[row, later - 1]
-                    tokens[row, place] = block * BLOCK + i
+        for j in range(0, len(bias), LANES):
+            values = add(load(logits, at + j), load(bias, j))
+            sums = add(sums, exp_minus(sub(top, values)))
+            if any_from(values, bound):
+                store(lanes, 0, values)
+                for i in range(_FIRST if j == 0 else 0, LANES):
+                    if lanes[i] > found[-1]:
+                        place = _place(found, lanes[i])
+                        for later in range(number - 1, place, -1):
+                            tokens[row, later] = tokens[row, later - 1]
+                        tokens[row, place] = j + i
+                bound = splat(max(highs[-1], found[-1]))
+        log_sum = highs[0] + np.log(total(sums))
+        ends[row] -= log_sum
         for i in range(number):
             found[i] -= log_sum
-
-
-@kernel
-def _read_block(logits: Any, at: int, bias: Floats, block: int, values: Floats) -> None:
-    for j in range(0, BLOCK, LANES):
-        store(values, j, add(load(logits, at + block * BLOCK + j), load(bias, block * BLOCK + j)))
 
 
 @kernel

@@ -12,6 +12,7 @@ Unlike the readable steps,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,14 @@ from textdl.simd import LANES
 
 _ROOM = 32
 """Positions of a row that its table has room for, at least."""
+_SLOTS = 128
+"""Slots for each source to begin with: a beam of 5 for 25 steps. Memory that is not written to is not taken."""
 _POSITIONS = 8192
 """Positions of sources that are read together: bounds memory."""
 _ROWS = 64
 """Rows are made up to a multiple of this, or to a power of two below."""
+_TOGETHER = 256
+"""Rows whose logits are in memory at once: about as much as is near the processor."""
 
 
 def compiled(network: EncoderDecoder) -> CompiledModel | None:
@@ -44,22 +49,31 @@ def compiled(network: EncoderDecoder) -> CompiledModel | None:
 
 
 class _Matrix:
-    """A matrix of zeros that torch sees as `rows`, kernels as `flat`, where bfloat16 is uint16."""
+    """Rows of zeros that torch sees as `rows`, kernels as `flat`, where bfloat16 is uint16."""
 
     def __init__(self, rows: int, columns: int, dtype: torch.dtype):
         low = dtype == torch.bfloat16
         self.flat: Any = np.zeros(rows * columns, np.uint16 if low else np.float32)
-        self.rows: Tensor = torch.from_numpy(self.flat).view(dtype).view(rows, columns)
+        self.all: Tensor = torch.from_numpy(self.flat).view(dtype).view(rows, columns)
+        self.rows = self.all
 
 
 class _Numbers:
-    """Memory for a step of so many rows."""
+    """Memory for the steps of a search, so many rows at most."""
 
     def __init__(self, rows: int, size: int, inner_size: int, columns: int, dtype: torch.dtype):
         self.x = _Matrix(rows, size, torch.float32)
         self.normed, self.context, self.added, self.query = (_Matrix(rows, size, dtype) for _ in range(4))
         self.projected, self.inner = _Matrix(rows, 3 * size, dtype), _Matrix(rows, inner_size, dtype)
-        self.logits = _Matrix(rows, columns, dtype)
+        self.logits = _Matrix(min(rows, _TOGETHER), columns, dtype)
+        self.most = self.number = rows
+
+    def use(self, number: int) -> None:
+        """Work with so many rows."""
+        if number != self.number:
+            self.number = number
+            for matrix in (self.x, self.normed, self.context, self.added, self.query, self.projected, self.inner):
+                matrix.rows = matrix.all[:number]
 
 
 class _Search:
@@ -73,8 +87,8 @@ class _Search:
         """
         self.bounds, self.sources, self.width = bounds, sources, width
         self.used = 0
-        self.slots = [np.empty(_ROOM * len(bounds) * width, source.dtype) for source in sources]
-        self.numbers: dict[int, _Numbers] = {}
+        self.slots = [np.empty(_SLOTS * len(bounds) * width, source.dtype) for source in sources]
+        self.numbers: _Numbers | None = None
 
     def take(self, rows: int) -> Ints:
         """A new slot for each row, in all layers."""
@@ -123,7 +137,7 @@ class CompiledModel(Seq2SeqModel):
         self._relu2 = layers[0].feed_forward.activation is squared_relu
         self._weights = [
             tuple(
-                weight.to(self._dtype).contiguous().T
+                weight.to(self._dtype).T.contiguous()
                 for weight in (
                     layer.attention.weight.flatten(0, 1), layer.attention.output, layer.cross.weight[0], layer.cross.output,
                     layer.feed_forward.inner, layer.feed_forward.output,
@@ -132,9 +146,9 @@ class CompiledModel(Seq2SeqModel):
             for layer in layers
         ]  # fmt: skip
         self._keys_values = torch.cat([layer.cross.weight[1:].flatten(0, 1) for layer in layers]).to(self._dtype)
-        more = -network.vocab_size % many_rows.BLOCK
+        more = -network.vocab_size % LANES
         softmax = network.softmax
-        self._output = F.pad(softmax.weight @ network.turn, (0, 0, 0, more)).to(self._dtype).T
+        self._output = F.pad(softmax.weight @ network.turn, (0, 0, 0, more)).to(self._dtype).T.contiguous()
         bias = F.pad(softmax.bias, (0, more), value=-math.inf)
         bias[BOS] = -math.inf
         self._bias: Floats = bias.numpy()
@@ -145,31 +159,31 @@ class CompiledModel(Seq2SeqModel):
 
     def start(self, contexts: Encoded | None = None, prefixes: Encoded | None = None) -> tuple[Floats, Any]:
         """See protocols.LanguageModel."""
-        logits, state = self._begun(contexts, prefixes)
-        return self._log_probs(logits, len(state.owners)), state
+        numbers, state = self._begun(contexts, prefixes)
+        return self._log_probs(numbers, len(state.owners)), state
 
     def step(self, state: Any, last: Ints) -> tuple[Floats, Any]:
         """See protocols.LanguageModel."""
         numbers, state = self._continued(state, self._checked_ids(last))
-        return self._log_probs(self._logits(numbers), len(state.owners)), state
+        return self._log_probs(numbers, len(state.owners)), state
 
     def start_best(
         self, number: int, contexts: Encoded | None = None, prefixes: Encoded | None = None
     ) -> tuple[Candidates, CompiledState]:
         """See protocols.Ranking."""
-        logits, state = self._begun(contexts, prefixes)
-        return self._best(logits, len(state.owners), number), state
+        numbers, state = self._begun(contexts, prefixes)
+        return self._best(numbers, len(state.owners), number), state
 
     def step_best(self, number: int, state: CompiledState, last: Ints) -> tuple[Candidates, CompiledState]:
         """See protocols.Ranking."""
         numbers, state = self._continued(state, self._checked_ids(last))
-        return self._best(self._logits(numbers), len(state.owners), number), state
+        return self._best(numbers, len(state.owners), number), state
 
     # ------------------------------------------------------------------ sources
 
     @torch.inference_mode()
-    def _begun(self, contexts: Encoded | None, prefixes: Encoded | None) -> tuple[_Matrix, CompiledState]:
-        """Logits behind each prefix. A row lasts as long as its prefix."""
+    def _begun(self, contexts: Encoded | None, prefixes: Encoded | None) -> tuple[_Numbers, CompiledState]:
+        """`normed` behind each prefix. A row lasts as long as its prefix."""
         sources, prefixes = self._checked_starts(contexts, prefixes)
         rows = len(sources)
         steps = np.diff(prefixes.offsets) + 1
@@ -179,14 +193,16 @@ class CompiledModel(Seq2SeqModel):
         )
         numbers, state = self._continued(state, np.full(rows, EOS))
         hidden = numbers.normed.rows.clone()
+        number = numbers.number
         for step in range(1, most):
             lasting = np.flatnonzero(steps > step)
             ids = prefixes.ids[prefixes.offsets[lasting] + step - 1].astype(np.int64)
             part, after = self._continued(state.select(lasting), ids)
             state.lengths[lasting], state.past[lasting] = after.lengths, after.past
             hidden[torch.from_numpy(lasting)] = part.normed.rows[: len(lasting)]
+        numbers.use(number)
         numbers.normed.rows.copy_(hidden)
-        return self._logits(numbers), state
+        return numbers, state
 
     def _read(self, sources: Encoded) -> Any:
         ids, lengths = padded_sources(sources, np.arange(len(sources)))
@@ -252,10 +268,11 @@ class CompiledModel(Seq2SeqModel):
 
     def _numbers(self, search: _Search, rows: int) -> _Numbers:
         """Memory for so many rows and some more; those are zeros, or of another step."""
-        number = -(-rows // _ROWS) * _ROWS if rows > _ROWS // 2 else max(16, 1 << (rows - 1).bit_length())
-        if number not in search.numbers:
-            search.numbers[number] = _Numbers(number, self._size, self._inner_size, len(self._bias), self._dtype)
-        return search.numbers[number]
+        number = _made_up(rows)
+        if search.numbers is None or search.numbers.most < number:
+            search.numbers = _Numbers(number, self._size, self._inner_size, len(self._bias), self._dtype)
+        search.numbers.use(number)
+        return search.numbers
 
     def _rotation(self, positions: Tensor, rows: int) -> tuple[Floats, Floats]:
         """(B, E / 2) cosines and sines; of no columns where nothing is turned."""
@@ -267,17 +284,28 @@ class CompiledModel(Seq2SeqModel):
         return cos, sin
 
     @torch.inference_mode()
-    def _logits(self, numbers: _Numbers) -> _Matrix:
-        torch.mm(numbers.normed.rows, self._output, out=numbers.logits.rows)
-        return numbers.logits
+    def _logits(self, numbers: _Numbers, rows: int) -> Iterator[tuple[slice, Any]]:
+        """Logits without their bias, some rows at a time."""
+        for first in range(0, rows, _TOGETHER):
+            number = min(_TOGETHER, numbers.number - first)
+            torch.mm(
+                numbers.normed.rows[first : first + number], self._output, out=numbers.logits.all[:number]
+            )  # fmt: skip
+            yield slice(first, min(rows, first + number)), numbers.logits.flat
 
-    def _log_probs(self, logits: _Matrix, rows: int) -> Floats:
+    def _log_probs(self, numbers: _Numbers, rows: int) -> Floats:
         found = np.empty((rows, self.vocab_size), np.float32)
-        many_rows.log_probabilities(logits.flat, self._bias, found)
+        for part, logits in self._logits(numbers, rows):
+            many_rows.log_probabilities(logits, self._bias, found[part])
         return found
 
-    def _best(self, logits: _Matrix, rows: int, number: int) -> Candidates:
+    def _best(self, numbers: _Numbers, rows: int, number: int) -> Candidates:
         tokens, log_probs = np.zeros((rows, number), np.int64), np.empty((rows, number), np.float32)
         ends = np.empty(rows, np.float32)
-        many_rows.best(logits.flat, self._bias, tokens, log_probs, ends)
+        for part, logits in self._logits(numbers, rows):
+            many_rows.best(logits, self._bias, tokens[part], log_probs[part], ends[part])
         return Candidates(tokens, log_probs, ends)
+
+
+def _made_up(rows: int) -> int:
+    return -(-rows // _ROWS) * _ROWS if rows > _ROWS // 2 else max(16, 1 << (rows - 1).bit_length())
