@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from textdl.encoded import EOS, Encoded
 from textdl.errors import UsageError
 from textdl.generation.beam_kernels import FIRST, best, ending
-from textdl.protocols import Floats, Ints, LanguageModel, Ranking, State
+from textdl.protocols import Candidates, Floats, Ints, LanguageModel, Ranking, State
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ class _Step:
     """(B, K) which; None: all."""
     ends: Floats
     """(B,) log-probabilities of the line end."""
+
+
+def _ranked(found: Candidates, state: State) -> tuple[_Step, State]:
+    return _Step(found.log_probs, found.tokens, found.ends), state
+
+
+def _whole(log_probs: Floats, state: State) -> tuple[_Step, State]:
+    return _Step(log_probs, None, log_probs[:, EOS]), state
 
 
 class _Past:
@@ -133,7 +141,11 @@ class _Search:
     def run(
         self, model: LanguageModel, max_tokens: int | Ints, contexts: Encoded | None, prefixes: Encoded | None
     ) -> list[list[Hypothesis]]:
-        step, state = self._start(model, contexts, prefixes)
+        ranking = model if isinstance(model, Ranking) else None
+        if ranking is not None:
+            step, state = _ranked(*ranking.start_best(self.width, contexts, prefixes))
+        else:
+            step, state = _whole(*model.start(contexts, prefixes))
         limits = np.broadcast_to(max_tokens, len(step.ends)).tolist()
         lines = [_Line(number, limit) for number, limit in enumerate(limits)]
         results = [line.found for line in lines]
@@ -162,25 +174,15 @@ class _Search:
             if lines:
                 counts = counts[going]
                 chosen = np.arange(self.width) < counts[:, None]
-                parents, last_tokens, totals = (part[going][chosen] for part in (rows, tokens, values))
+                parents, last_tokens, totals = rows[going][chosen], tokens[going][chosen], values[going][chosen]
                 bounds = np.concatenate(([0], np.cumsum(counts)))
                 past.extend(parents, last_tokens)
-                step, state = self._step(model, state.select(parents), last_tokens)
+                state = state.select(parents)
+                if ranking is not None:
+                    step, state = _ranked(*ranking.step_best(self.width, state, last_tokens))
+                else:
+                    step, state = _whole(*model.step(state, last_tokens))
         return results
-
-    def _start(self, model: LanguageModel, contexts: Encoded | None, prefixes: Encoded | None) -> tuple[_Step, State]:
-        if isinstance(model, Ranking):
-            found, state = model.start_best(self.width, contexts, prefixes)
-            return _Step(found.log_probs, found.tokens, found.ends), state
-        log_probs, state = model.start(contexts, prefixes)
-        return _Step(log_probs, None, log_probs[:, EOS]), state
-
-    def _step(self, model: LanguageModel, state: State, last: Ints) -> tuple[_Step, State]:
-        if isinstance(model, Ranking):
-            found, state = model.step_best(self.width, state, last)
-            return _Step(found.log_probs, found.tokens, found.ends), state
-        log_probs, state = model.step(state, last)
-        return _Step(log_probs, None, log_probs[:, EOS]), state
 
     def _best(
         self, step: _Step, totals: NDArray[np.float64], bounds: Ints

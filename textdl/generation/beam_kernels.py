@@ -37,8 +37,9 @@ def by_sorting(log_probs: Floats, totals: Any, bounds: Ints, width: int) -> list
 
 @kernel
 def best(
-    log_probs: Any, specials: int, totals: Any, bounds: Any, width: int, rows: Any, tokens: Any, values: Any, counts: Any
-) -> None:
+    log_probs: Any, specials: int, totals: Any, bounds: Any, width: int, rows: Any, tokens: Any, values: Any,
+    counts: Any,
+) -> None:  # fmt: skip
     """`by_sorting` into rows, tokens and values (lines, width) and how many there are, counts (lines,).
 
     specials: columns of log_probs, from the first, that are none of the tokens.

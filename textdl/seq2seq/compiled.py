@@ -35,10 +35,8 @@ _SLOTS = 128
 """Slots for each source to begin with: a beam of 5 for 25 steps. Memory that is not written to is not taken."""
 _POSITIONS = 8192
 """Positions of sources that are read together: bounds memory."""
-_ROWS = 64
-"""Rows are made up to a multiple of this, or to a power of two below."""
 _TOGETHER = 256
-"""Rows whose logits are in memory at once: about as much as is near the processor."""
+"""Rows whose logits are in memory at once: about what the processor has near."""
 
 
 def compiled(network: EncoderDecoder) -> CompiledModel | None:
@@ -49,13 +47,12 @@ def compiled(network: EncoderDecoder) -> CompiledModel | None:
 
 
 class _Matrix:
-    """Rows of zeros that torch sees as `rows`, kernels as `flat`, where bfloat16 is uint16."""
+    """Rows that torch sees as `rows`, kernels as `flat`, where bfloat16 is uint16. Zeros at first."""
 
     def __init__(self, rows: int, columns: int, dtype: torch.dtype):
         low = dtype == torch.bfloat16
         self.flat: Any = np.zeros(rows * columns, np.uint16 if low else np.float32)
-        self.all: Tensor = torch.from_numpy(self.flat).view(dtype).view(rows, columns)
-        self.rows = self.all
+        self.rows: Tensor = torch.from_numpy(self.flat).view(dtype).view(rows, columns)
 
 
 class _Numbers:
@@ -66,14 +63,18 @@ class _Numbers:
         self.normed, self.context, self.added, self.query = (_Matrix(rows, size, dtype) for _ in range(4))
         self.projected, self.inner = _Matrix(rows, 3 * size, dtype), _Matrix(rows, inner_size, dtype)
         self.logits = _Matrix(min(rows, _TOGETHER), columns, dtype)
-        self.most = self.number = rows
 
-    def use(self, number: int) -> None:
-        """Work with so many rows."""
-        if number != self.number:
-            self.number = number
-            for matrix in (self.x, self.normed, self.context, self.added, self.query, self.projected, self.inner):
-                matrix.rows = matrix.all[:number]
+
+def _made_up(rows: int) -> int:
+    """To few numbers: powers of two, multiples of a quarter of _TOGETHER, multiples of it."""
+    step = _TOGETHER if rows > _TOGETHER else _TOGETHER // 4
+    return -(-rows // step) * step if rows > step // 2 else max(16, 1 << (rows - 1).bit_length())
+
+
+def _product(x: _Matrix, weight: Tensor, result: _Matrix, rows: int) -> None:
+    """result = x weight, for so many rows. There is memory for `_made_up(rows)`; what is in it behind the rows is any."""
+    number = _made_up(rows)
+    torch.mm(x.rows[:number], weight, out=result.rows[:number])
 
 
 class _Search:
@@ -193,14 +194,12 @@ class CompiledModel(Seq2SeqModel):
         )
         numbers, state = self._continued(state, np.full(rows, EOS))
         hidden = numbers.normed.rows.clone()
-        number = numbers.number
         for step in range(1, most):
             lasting = np.flatnonzero(steps > step)
             ids = prefixes.ids[prefixes.offsets[lasting] + step - 1].astype(np.int64)
             part, after = self._continued(state.select(lasting), ids)
             state.lengths[lasting], state.past[lasting] = after.lengths, after.past
             hidden[torch.from_numpy(lasting)] = part.normed.rows[: len(lasting)]
-        numbers.use(number)
         numbers.normed.rows.copy_(hidden)
         return numbers, state
 
@@ -209,7 +208,8 @@ class CompiledModel(Seq2SeqModel):
         rows = max(1, _POSITIONS // ids.shape[1])
         parts = []
         for first in range(0, max(1, len(ids)), rows):
-            packed, at = self.network._encoded(*map(self._tensor, (ids[first : first + rows], lengths[first : first + rows])))
+            part = slice(first, first + rows)
+            packed, at = self.network._encoded(self._tensor(ids[part]), self._tensor(lengths[part]))
             parts.append(self._slots(F.linear(packed, self._keys_values), at.tokens))
         bounds = np.concatenate(([0], np.cumsum(lengths)))
         return _Search(bounds, [np.concatenate(layer) for layer in zip(*parts, strict=True)], 2 * self._size)
@@ -245,33 +245,31 @@ class CompiledModel(Seq2SeqModel):
             many_rows.norm(n.x.flat, rows, n.normed.flat, size)
         for weights, slots, sources in zip(self._weights, search.slots, search.sources, strict=True):
             projection, output, query, output_across, inner, output_inner = weights
-            torch.mm(n.normed.rows, projection, out=n.projected.rows)
+            _product(n.normed, projection, n.projected, rows)
             many_rows.attend_past(
                 n.projected.flat, state.past, state.lengths, slots, size, width, cos, sin, n.context.flat
             )
-            torch.mm(n.context.rows, output, out=n.added.rows)
+            _product(n.context, output, n.added, rows)
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
-            torch.mm(n.normed.rows, query, out=n.query.rows)
+            _product(n.normed, query, n.query, rows)
             many_rows.attend_sources(
                 n.query.flat, state.owners, search.bounds, sources, size, width, n.context.flat
             )  # fmt: skip
-            torch.mm(n.context.rows, output_across, out=n.added.rows)
+            _product(n.context, output_across, n.added, rows)
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
-            torch.mm(n.normed.rows, inner, out=n.inner.rows)
+            _product(n.normed, inner, n.inner, rows)
             if self._relu2:
                 many_rows.squared_relu(n.inner.flat, rows * self._inner_size)
             else:
                 n.inner.rows.copy_(F.gelu(n.inner.rows))
-            torch.mm(n.inner.rows, output_inner, out=n.added.rows)
+            _product(n.inner, output_inner, n.added, rows)
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
         return n, state
 
     def _numbers(self, search: _Search, rows: int) -> _Numbers:
-        """Memory for so many rows and some more; those are zeros, or of another step."""
-        number = _made_up(rows)
-        if search.numbers is None or search.numbers.most < number:
-            search.numbers = _Numbers(number, self._size, self._inner_size, len(self._bias), self._dtype)
-        search.numbers.use(number)
+        """Memory for so many rows."""
+        if search.numbers is None or len(search.numbers.x.rows) < rows:
+            search.numbers = _Numbers(_made_up(rows), self._size, self._inner_size, len(self._bias), self._dtype)
         return search.numbers
 
     def _rotation(self, positions: Tensor, rows: int) -> tuple[Floats, Floats]:
@@ -287,11 +285,10 @@ class CompiledModel(Seq2SeqModel):
     def _logits(self, numbers: _Numbers, rows: int) -> Iterator[tuple[slice, Any]]:
         """Logits without their bias, some rows at a time."""
         for first in range(0, rows, _TOGETHER):
-            number = min(_TOGETHER, numbers.number - first)
-            torch.mm(
-                numbers.normed.rows[first : first + number], self._output, out=numbers.logits.all[:number]
-            )  # fmt: skip
-            yield slice(first, min(rows, first + number)), numbers.logits.flat
+            number = min(_TOGETHER, rows - first)
+            many = _made_up(number)
+            torch.mm(numbers.normed.rows[first : first + many], self._output, out=numbers.logits.rows[:many])
+            yield slice(first, first + number), numbers.logits.flat
 
     def _log_probs(self, numbers: _Numbers, rows: int) -> Floats:
         found = np.empty((rows, self.vocab_size), np.float32)
@@ -305,7 +302,3 @@ class CompiledModel(Seq2SeqModel):
         for part, logits in self._logits(numbers, rows):
             many_rows.best(logits, self._bias, tokens[part], log_probs[part], ends[part])
         return Candidates(tokens, log_probs, ends)
-
-
-def _made_up(rows: int) -> int:
-    return -(-rows // _ROWS) * _ROWS if rows > _ROWS // 2 else max(16, 1 << (rows - 1).bit_length())
