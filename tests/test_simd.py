@@ -4,15 +4,18 @@ import numba
 import numpy as np
 
 from textdl.simd import (
+    any_from,
     exp_minus,
     fold1,
     fold2,
     fold4,
     fold8,
+    larger,
     load,
     positive,
     splat,
     store,
+    total,
     where_negative,
 )
 
@@ -36,6 +39,13 @@ def sums_of_four(x, out):
     zero = splat(np.float32(0))
     a, b, c, d = load(x, 0), load(x, 16), load(x, 32), load(x, 48)
     store(out, 0, fold1(fold2(fold4(fold8(a, b), fold8(c, d)), zero), zero))
+
+
+@kernel
+def compared(x, out):
+    a, b = load(x, 0), load(x, 16)
+    store(out, 0, larger(a, b))
+    out[16], out[17] = any_from(a, b), total(a)
 
 
 def test_exp_minus():
@@ -66,3 +76,20 @@ def test_folds_add_lanes_in_bit_reversed_order():
     expected = np.zeros(16)
     expected[[0, 8, 4, 12]] = a, b, c, d
     np.testing.assert_array_equal(out, expected)
+
+
+def test_comparisons_and_sums_of_lanes():
+    x, out = np.arange(32, dtype=np.float32), np.empty(18, np.float32)
+    compared(x, out)
+    np.testing.assert_array_equal(out[:16], x[16:])
+    assert (out[16], out[17]) == (0, 120)
+    x[5] = x[21]
+    compared(x, out)
+    np.testing.assert_array_equal(out[:16], x[16:])
+    assert (out[16], out[17]) == (1, 136)
+    x[21], x[6] = -np.inf, np.nan
+    compared(x, out)
+    assert (out[5], out[6], out[16]) == (21, 22, 1)
+    x[5] = -np.inf
+    compared(x, out)
+    assert out[16] == 1  # -inf is not below itself

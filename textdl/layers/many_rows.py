@@ -22,7 +22,20 @@ from textdl.encoded import BOS, EOS, UNK
 from textdl.kernels import kernel
 from textdl.protocols import Floats, Ints
 from textdl.simd import (
-    LANES, add, any_from, element, exp_minus, fma, larger, load, mul, positive, splat, store, sub, total,
+    LANES,
+    add,
+    any_from,
+    element,
+    exp_minus,
+    fma,
+    larger,
+    load,
+    mul,
+    positive,
+    splat,
+    store,
+    sub,
+    total,
 )  # fmt: skip
 
 _EPSILON = 1e-5
@@ -184,8 +197,8 @@ def keys_values(projected: Any, layers: int, layer: int, slots: Any, size: int, 
 
 def best_by_sorting(logits: Floats, bias: Floats, number: int) -> tuple[Ints, Floats, Floats]:
     """What `best` finds, from float32 logits (R, V): tokens and log_probs (R, number), ends (R,). To be read, and to test."""
-    values = logits.astype(np.float64) + bias
-    values -= np.log(np.exp(values - values.max(1, keepdims=True)).sum(1, keepdims=True)) + values.max(1, keepdims=True)
+    values = (logits + bias).astype(np.float64)
+    values -= np.logaddexp.reduce(values, axis=1, keepdims=True)
     tokens = _FIRST + np.argsort(-values[:, _FIRST:], axis=1, kind="stable")[:, :number]
     found = np.take_along_axis(values, tokens, 1)
     return tokens, found.astype(np.float32), values[:, EOS].astype(np.float32)

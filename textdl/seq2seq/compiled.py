@@ -203,11 +203,11 @@ class CompiledModel(Seq2SeqModel):
         numbers.normed.rows.copy_(hidden)
         return numbers, state
 
-    def _read(self, sources: Encoded) -> Any:
+    def _read(self, sources: Encoded) -> _Search:
         ids, lengths = padded_sources(sources, np.arange(len(sources)))
         rows = max(1, _POSITIONS // ids.shape[1])
         parts = []
-        for first in range(0, max(1, len(ids)), rows):
+        for first in range(0, len(ids), rows):
             part = slice(first, first + rows)
             packed, at = self.network._encoded(self._tensor(ids[part]), self._tensor(lengths[part]))
             parts.append(self._slots(F.linear(packed, self._keys_values), at.tokens))
