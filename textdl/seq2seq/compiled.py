@@ -36,7 +36,7 @@ _SLOTS = 128
 _POSITIONS = 8192
 """Positions of sources that are read together: bounds memory."""
 _TOGETHER = 256
-"""Rows whose logits are in memory at once: about what the processor has near."""
+"""Rows whose logits are in memory at once, about what the processor has near; more rows come in multiples of it."""
 
 
 def compiled(network: EncoderDecoder) -> CompiledModel | None:
@@ -190,7 +190,7 @@ class CompiledModel(Seq2SeqModel):
         steps = np.diff(prefixes.offsets) + 1
         most = int(steps.max(initial=1))
         state = CompiledState(
-            self._read(sources), np.arange(rows), np.zeros(rows, np.int64), np.zeros((rows, most + _ROOM), np.int64)
+            self._searched(sources), np.arange(rows), np.zeros(rows, np.int64), np.zeros((rows, most + _ROOM), np.int64)
         )
         numbers, state = self._continued(state, np.full(rows, EOS))
         hidden = numbers.normed.rows.clone()
@@ -203,7 +203,8 @@ class CompiledModel(Seq2SeqModel):
         numbers.normed.rows.copy_(hidden)
         return numbers, state
 
-    def _read(self, sources: Encoded) -> _Search:
+    def _searched(self, sources: Encoded) -> _Search:
+        """A search in these sources, which are read."""
         ids, lengths = padded_sources(sources, np.arange(len(sources)))
         rows = max(1, _POSITIONS // ids.shape[1])
         parts = []

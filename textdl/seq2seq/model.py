@@ -1,7 +1,8 @@
 """An encoder-decoder behind protocols.LanguageModel: contexts are the source lines, and P(target | source) is all it says.
 
 All of it is float32, in eval mode, without gradients, as in layers/language_model.py. `quick` gives a model that multiplies
-in bfloat16 where the hardware has it, which moves log-probabilities by some hundredths: for translating.
+in bfloat16 where the hardware has it, which moves log-probabilities by some hundredths, and whose steps are compiled where
+they can be (compiled.py): for translating.
 """
 
 from __future__ import annotations
