@@ -4,6 +4,7 @@ import numba
 import numpy as np
 
 from textdl.simd import (
+    any_from,
     before,
     exp_minus,
     fold1,
@@ -12,8 +13,8 @@ from textdl.simd import (
     fold8,
     highest,
     kept,
+    larger,
     load,
-    maximum,
     positive,
     splat,
     store,
@@ -45,9 +46,8 @@ def sums_of_four(x, out):
 
 
 @kernel
-def greatest_and_sum(x, out):
-    out[0], out[1] = highest(load(x, 0)), total(load(x, 0))
-    store(out, 16, maximum(load(x, 0), load(x, 16)))
+def highest_of(x, out):
+    out[0] = highest(load(x, 0))
 
 
 @kernel
@@ -66,13 +66,18 @@ def masked(key, dropped, out):
         store(out, i, kept(np.uint32(key), i, np.uint32(dropped), np.float32(2)))
 
 
-def test_highest_total_and_maximum():
-    x = np.random.default_rng(1).normal(size=32).astype(np.float32)
-    out = np.empty(32, np.float32)
-    greatest_and_sum(x, out)
-    assert out[0] == x[:16].max()
-    np.testing.assert_allclose(out[1], x[:16].sum(), rtol=1e-5)
-    np.testing.assert_array_equal(out[16:], np.maximum(x[:16], x[16:]))
+@kernel
+def compared(x, out):
+    a, b = load(x, 0), load(x, 16)
+    store(out, 0, larger(a, b))
+    out[16], out[17] = any_from(a, b), total(a)
+
+
+def test_highest():
+    for x in np.random.default_rng(1).normal(size=(9, 16)).astype(np.float32):
+        out = np.empty(1, np.float32)
+        highest_of(x, out)
+        assert out[0] == x.max()
 
 
 def test_lanes_before():
@@ -138,3 +143,20 @@ def test_folds_add_lanes_in_bit_reversed_order():
     expected = np.zeros(16)
     expected[[0, 8, 4, 12]] = a, b, c, d
     np.testing.assert_array_equal(out, expected)
+
+
+def test_comparisons_and_sums_of_lanes():
+    x, out = np.arange(32, dtype=np.float32), np.empty(18, np.float32)
+    compared(x, out)
+    np.testing.assert_array_equal(out[:16], x[16:])
+    assert (out[16], out[17]) == (0, 120)
+    x[5] = x[21]
+    compared(x, out)
+    np.testing.assert_array_equal(out[:16], x[16:])
+    assert (out[16], out[17]) == (1, 136)
+    x[21], x[6] = -np.inf, np.nan
+    compared(x, out)
+    assert (out[5], out[6], out[16]) == (21, 22, 1)
+    x[5] = -np.inf
+    compared(x, out)
+    assert out[16] == 1  # -inf is not below itself

@@ -149,6 +149,31 @@ class LanguageModel(Protocol):
     def save(self, out: Writer) -> None: ...
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """Of what may come after B histories, as much as a beam looks at."""
+
+    tokens: Ints
+    """(B, K) the most probable ids, specials left out, best first, of equal ones the first."""
+    log_probs: Floats
+    """(B, K) of these; -inf where there are fewer, whose tokens mean nothing."""
+    ends: Floats
+    """(B,) the log-probability of the line end."""
+
+
+@runtime_checkable
+class Ranking(LanguageModel, Protocol):
+    """A language model that finds the best tokens sooner than all log-probabilities."""
+
+    def start_best(
+        self, number: int, contexts: Encoded | None = None, prefixes: Encoded | None = None
+    ) -> tuple[Candidates, State]:
+        """As `start`, the `number` best of each row."""
+
+    def step_best(self, number: int, state: State, last: Ints) -> tuple[Candidates, State]:
+        """As `step`, the `number` best of each row. Uses up `state`."""
+
+
 @runtime_checkable
 class WordVectors(Protocol):
     """A vector for every word. Not a language model, and not forced to be one."""

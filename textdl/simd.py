@@ -209,13 +209,37 @@ def positive(typing: Any, a: Any) -> Any:
 
 
 @intrinsic
-def maximum(typing: Any, a: Any, b: Any) -> Any:
-    """max(a, b), lane by lane."""
+def larger(typing: Any, a: Any, b: Any) -> Any:
+    """Lane by lane the larger of a and b; b where one is NaN."""
 
     def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
-        return builder.select(builder.fcmp_ordered("<", v[0], v[1]), v[1], v[0])
+        return builder.select(builder.fcmp_ordered(">", v[0], v[1]), v[0], v[1])
 
     return vector(vector, vector), code
+
+
+@intrinsic
+def any_from(typing: Any, a: Any, b: Any) -> Any:
+    """Whether a >= b in any lane."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        bits = builder.bitcast(builder.fcmp_ordered(">=", v[0], v[1]), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0))
+
+    return types.boolean(vector, vector), code
+
+
+@intrinsic
+def total(typing: Any, a: Any) -> Any:
+    """The sum of the lanes."""
+
+    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
+        name = "llvm.vector.reduce.fadd.v16f32"
+        kind = ir.FunctionType(_FLOAT, [_FLOAT, _VECTOR])
+        function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+        return builder.call(function, [ir.Constant(_FLOAT, 0.0), v[0]], fastmath=_FLAGS)
+
+    return types.float32(vector), code
 
 
 @intrinsic
@@ -318,18 +342,6 @@ def fold2(typing: Any, a: Any, b: Any) -> Any:
 def fold1(typing: Any, a: Any, b: Any) -> Any:
     """The sums of the eight in a and the eight in b: lane i holds argument bit-reverse(i) of `fold8`."""
     return vector(vector, vector), _fold(1)
-
-
-@intrinsic
-def total(typing: Any, a: Any) -> Any:
-    """The sum of all lanes, a float32."""
-
-    def code(_: Any, builder: Any, __: Any, v: Any) -> Any:
-        for step in (8, 4, 2, 1):
-            v = [_fold(step)(_, builder, __, (v[0], v[0]))]
-        return builder.extract_element(v[0], ir.Constant(_INT, 0))
-
-    return types.float32(vector), code
 
 
 @intrinsic

@@ -44,7 +44,7 @@ _LEARNT = 0.1
 """Nats a token, below which they are."""
 _TOGETHER = 2048
 """Lines that are sorted by length together; their translations are given in order."""
-_ROWS = 320
+_ROWS = 1280
 """Hypotheses open at a time..."""
 _POSITIONS = 1 << 17
 """...and the tokens they may come to together: bounds memory where lines are long."""

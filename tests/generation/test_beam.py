@@ -7,6 +7,7 @@ from contracts.dummy import Bigram
 from textdl.encoded import BOS, EOS, Encoded
 from textdl.errors import UsageError
 from textdl.generation.beam import beam_search
+from textdl.protocols import Candidates
 
 
 def exhaustive(model, max_tokens, alpha, first=BOS):
@@ -102,3 +103,30 @@ def test_with_patience_a_line_is_done_once_enough_have_ended():
     assert found[0].ids == [3]
     with pytest.raises(UsageError, match="patience"):
         beam_search(Bigram(table), patience=0.0)
+
+
+class Ranked(Bigram):
+    """One that gives the best tokens only."""
+
+    def start(self, contexts=None, prefixes=None):
+        raise AssertionError("nobody needs all log-probabilities")
+
+    step = start
+
+    def start_best(self, number, contexts=None, prefixes=None):
+        return self.ranked(number, *super().start(contexts, prefixes))
+
+    def step_best(self, number, state, last):
+        return self.ranked(number, *super().step(state, last))
+
+    def ranked(self, number, log_probs, state):
+        tokens = 3 + np.argsort(-log_probs[:, 3:], axis=1, kind="stable")[:, :number]
+        return Candidates(tokens, np.take_along_axis(log_probs, tokens, 1), log_probs[:, EOS]), state
+
+
+@pytest.mark.parametrize("patience", [None, 1.0])
+def test_the_best_tokens_are_all_that_is_needed(patience):
+    prompts = Encoded.from_lines([[3], [4], []], 20)
+    given = {"width": 4, "n_best": 3, "max_tokens": 7, "length_penalty": 0.6, "patience": patience, "prefixes": prompts}
+    whole, ranked = Bigram.random(20, 3), Ranked.random(20, 3)
+    assert beam_search(ranked, **given) == beam_search(whole, **given)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from textdl.encoded import EOS, Encoded
 from textdl.errors import UsageError
-from textdl.generation.beam_kernels import best
-from textdl.protocols import Ints, LanguageModel
+from textdl.generation.beam_kernels import FIRST, best, ending
+from textdl.protocols import Candidates, Floats, Ints, LanguageModel, Ranking, State
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,48 @@ class _Line:
     """Finished, best first, at most n_best."""
     ended: int = 0
     """Finished in all."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What may come next, for each row."""
+
+    log_probs: Floats
+    """(B, V), or (B, K) of some tokens."""
+    tokens: Ints | None
+    """(B, K) which; None: all."""
+    ends: Floats
+    """(B,) log-probabilities of the line end."""
+
+
+def _ranked(found: Candidates, state: State) -> tuple[_Step, State]:
+    return _Step(found.log_probs, found.tokens, found.ends), state
+
+
+def _whole(log_probs: Floats, state: State) -> tuple[_Step, State]:
+    return _Step(log_probs, None, log_probs[:, EOS]), state
+
+
+class _Past:
+    """How each open row came about: its parent in the step before, and its last token."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[Ints, Ints]] = []
+
+    @property
+    def length(self) -> int:
+        return len(self._steps)
+
+    def extend(self, parents: Ints, tokens: Ints) -> None:
+        self._steps.append((parents, tokens))
+
+    def ids(self, row: int) -> list[int]:
+        """All tokens of a row."""
+        found = []
+        for parents, tokens in reversed(self._steps):
+            found.append(int(tokens[row]))
+            row = parents[row]
+        return found[::-1]
 
 
 def beam_search(
@@ -99,64 +141,63 @@ class _Search:
     def run(
         self, model: LanguageModel, max_tokens: int | Ints, contexts: Encoded | None, prefixes: Encoded | None
     ) -> list[list[Hypothesis]]:
-        log_probs, state = model.start(contexts, prefixes)
-        limits = np.broadcast_to(max_tokens, len(log_probs)).tolist()
+        ranking = model if isinstance(model, Ranking) else None
+        if ranking is not None:
+            step, state = _ranked(*ranking.start_best(self.width, contexts, prefixes))
+        else:
+            step, state = _whole(*model.start(contexts, prefixes))
+        limits = np.broadcast_to(max_tokens, len(step.ends)).tolist()
         lines = [_Line(number, limit) for number, limit in enumerate(limits)]
         results = [line.found for line in lines]
         bounds = np.arange(len(lines) + 1)  # where the rows of each open line begin
-        ids: list[list[int]] = [[] for _ in lines]  # per row
+        past = _Past()
         totals = np.zeros(len(lines))  # per row
-        length = 0
         while lines:
-            shape = len(lines), self.width
-            rows, tokens, values = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
-            counts = np.zeros(len(lines), np.int64)
-            best(log_probs, totals, bounds, self.width, rows, tokens, values, counts)
-            ends = totals + log_probs[:, EOS]
-            open_lines: list[_Line] = []
-            picked: list[tuple[int, int, float]] = []
-            sizes = [0]
+            rows, tokens, values, counts = self._best(step, totals, bounds)
+            ends = totals + step.ends
+            ended = np.empty(len(totals), np.bool_)
+            ending(ends, bounds, values, counts, 0 if self.patience is None else self.width, ended)
+            anything = np.logical_or.reduceat(ended, bounds[:-1]).tolist()
+            first_values, numbers, starts = values[:, 0].tolist(), counts.tolist(), bounds.tolist()
+            going: list[int] = []
             for i, line in enumerate(lines):
-                first, last = int(bounds[i]), int(bounds[i + 1])
-                going = values[i, : counts[i]]
-                self._end(line, ids, ends, first, last, going)
-                if length == line.limit:
-                    self._cut_off(line, ids, totals, first, last)
-                elif len(going) and not self._done(line, float(going[0])):
-                    open_lines.append(line)
-                    sizes.append(len(going))
-                    picked += zip(
-                        rows[i, : counts[i]].tolist(), tokens[i, : counts[i]].tolist(), going.tolist(), strict=True
-                    )
-            lines = open_lines
+                first, last = starts[i], starts[i + 1]
+                if anything[i]:
+                    for row in (first + np.flatnonzero(ended[first:last])).tolist():
+                        line.ended += 1
+                        self._keep(line, past, row, float(ends[row]))
+                if past.length == line.limit:
+                    self._cut_off(line, past, totals, first, last)
+                elif numbers[i] and not self._done(line, first_values[i]):
+                    going.append(i)
+            lines = [lines[i] for i in going]
             if lines:
-                parents = [row for row, _, _ in picked]
-                ids = [[*ids[row], token] for row, token, _ in picked]
-                totals = np.array([value for _, _, value in picked])
-                bounds = np.cumsum(sizes)
-                log_probs, state = model.step(
-                    state.select(np.array(parents)), np.array([token for _, token, _ in picked])
-                )
-            length += 1
+                counts = counts[going]
+                chosen = np.arange(self.width) < counts[:, None]
+                parents, last_tokens, totals = rows[going][chosen], tokens[going][chosen], values[going][chosen]
+                bounds = np.concatenate(([0], np.cumsum(counts)))
+                past.extend(parents, last_tokens)
+                state = state.select(parents)
+                if ranking is not None:
+                    step, state = _ranked(*ranking.step_best(self.width, state, last_tokens))
+                else:
+                    step, state = _whole(*model.step(state, last_tokens))
         return results
 
-    def _end(
-        self, line: _Line, ids: list[list[int]], ends: NDArray[np.float64], first: int, last: int,
-        going: NDArray[np.float64],
-    ) -> None:  # fmt: skip
-        """Hypotheses of a line that end here; with patience, only those among the best of the step."""
-        for row in range(first, last):
-            if ends[row] == -np.inf:
-                continue
-            if self.patience is not None:
-                better = int((going > ends[row]).sum() + (ends[first:last] > ends[row]).sum())
-                if better >= self.width:
-                    continue
-            line.ended += 1
-            self._keep(line, self._hypothesis(ids[row], float(ends[row]), True))
+    def _best(
+        self, step: _Step, totals: NDArray[np.float64], bounds: Ints
+    ) -> tuple[Ints, Ints, NDArray[np.float64], Ints]:
+        """Of each line the rows and tokens to go on with and their totals, (lines, width), and how many there are."""
+        shape = len(bounds) - 1, self.width
+        rows, tokens, values = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
+        counts = np.zeros(len(rows), np.int64)
+        specials = FIRST if step.tokens is None else 0
+        best(step.log_probs, specials, totals, bounds, self.width, rows, tokens, values, counts)
+        return rows, tokens if step.tokens is None else step.tokens[rows, tokens], values, counts
 
-    def _keep(self, line: _Line, hypothesis: Hypothesis) -> None:
-        """Among the best so far, if it is; of equal ones the first."""
+    def _keep(self, line: _Line, past: _Past, row: int, total: float) -> None:
+        """A hypothesis that ends, if it is among the best so far; of equal ones the first."""
+        hypothesis = self._hypothesis(past.ids(row), total, True)
         if len(line.found) == self.n_best and hypothesis.score <= line.found[-1].score:
             return
         line.found.append(hypothesis)
@@ -164,12 +205,12 @@ class _Search:
         del line.found[self.n_best :]
 
     def _cut_off(
-        self, line: _Line, ids: list[list[int]], totals: NDArray[np.float64], first: int, last: int
+        self, line: _Line, past: _Past, totals: NDArray[np.float64], first: int, last: int
     ) -> None:  # fmt: skip
         """Where too few have ended, the most probable of those that have not."""
         wanted = self.n_best - len(line.found)
         by_total = sorted(range(first, last), key=lambda row: -totals[row])[:wanted]
-        line.found += [self._hypothesis(ids[row], float(totals[row]), False) for row in by_total]
+        line.found += [self._hypothesis(past.ids(row), float(totals[row]), False) for row in by_total]
 
     def _done(self, line: _Line, best_open: float) -> bool:
         """Whether a line needs no more steps."""

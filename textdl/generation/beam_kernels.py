@@ -14,7 +14,7 @@ from textdl.encoded import BOS, EOS, UNK
 from textdl.kernels import kernel
 from textdl.protocols import Floats, Ints
 
-_FIRST = max(UNK, BOS, EOS) + 1
+FIRST = max(UNK, BOS, EOS) + 1
 """The ids before it are specials, which no hypothesis goes on with."""
 _BLOCK = 64
 
@@ -28,24 +28,28 @@ def by_sorting(log_probs: Floats, totals: Any, bounds: Ints, width: int) -> list
     """
     found = []
     for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        values = log_probs[first:last, _FIRST:].astype(np.float64) + totals[first:last, None]
+        values = log_probs[first:last, FIRST:].astype(np.float64) + totals[first:last, None]
         order = np.argsort(-values, axis=None, kind="stable")[:width]
         pairs = [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, values.shape), strict=True)]
-        found.append([(first + i, _FIRST + j) for i, j in pairs if values[i, j] > -np.inf])
+        found.append([(first + i, FIRST + j) for i, j in pairs if values[i, j] > -np.inf])
     return found
 
 
 @kernel
 def best(
-    log_probs: Any, totals: Any, bounds: Any, width: int, rows: Any, tokens: Any, values: Any, counts: Any
-) -> None:
-    """`by_sorting` into rows, tokens and values (lines, width) and how many there are, counts (lines,)."""
+    log_probs: Any, specials: int, totals: Any, bounds: Any, width: int, rows: Any, tokens: Any, values: Any,
+    counts: Any,
+) -> None:  # fmt: skip
+    """`by_sorting` into rows, tokens and values (lines, width) and how many there are, counts (lines,).
+
+    specials: columns of log_probs, from the first, that are none of the tokens.
+    """
     vocab_size = log_probs.shape[1]
     for line in range(len(bounds) - 1):
         number = 0
         for row in range(bounds[line], bounds[line + 1]):
             total = totals[row]
-            for block in range(_FIRST, vocab_size, _BLOCK):
+            for block in range(specials, vocab_size, _BLOCK):
                 end = min(block + _BLOCK, vocab_size)
                 part = log_probs[row, block:end]
                 top = part[0]
@@ -66,3 +70,24 @@ def best(
                     values[line, place], rows[line, place], tokens[line, place] = value, row, block + i
                     number = min(number + 1, width)
         counts[line] = number
+
+
+@kernel
+def ending(ends: Any, bounds: Any, values: Any, counts: Any, among: int, found: Any) -> None:
+    """Which hypotheses come to their line end, found (B,): those whose end is among so many best of their line.
+
+    Args:
+        ends: (B,) totals with the line end; -inf: it cannot end.
+        bounds: (lines + 1,) where the rows of each line begin.
+        values, counts: of `best`, what the ends compete with besides each other.
+        among: 0: all that can end.
+    """
+    for line in range(len(bounds) - 1):
+        for row in range(bounds[line], bounds[line + 1]):
+            better = 0
+            if among > 0:
+                for i in range(counts[line]):
+                    better += values[line, i] > ends[row]
+                for other in range(bounds[line], bounds[line + 1]):
+                    better += ends[other] > ends[row]
+            found[row] = ends[row] > -np.inf and (among == 0 or better < among)

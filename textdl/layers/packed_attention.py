@@ -38,8 +38,8 @@ from textdl.simd import (
     exp_minus,
     fma,
     highest,
+    larger,
     load,
-    maximum,
     mul,
     splat,
     store,
@@ -319,7 +319,7 @@ def _softmax(p: Any, at: int, end: int, room: int, scale: Any) -> float:
     greatest = none
     for j in range(0, room, LANES):
         score = before(end - j, mul(load(p, at + j), scale), none)
-        greatest = maximum(greatest, score)
+        greatest = larger(greatest, score)
         store(p, at + j, score)
     top = highest(greatest)
     acc = splat(np.float32(0))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from textdl.kernels import kernel
 from textdl.layers.threads import array, by_rows
-from textdl.simd import LANES, add, exp_minus, highest, load, maximum, mul, splat, store, sub, total, where_negative
+from textdl.simd import LANES, add, exp_minus, highest, larger, load, mul, splat, store, sub, total, where_negative
 
 _ROWS = 8
 """That are worth a thread, at least."""
@@ -58,7 +58,7 @@ def _gradient(first: int, last: int, keep: float, logits: Any, targets: Any, nat
         values, target = logits[row], targets[row]
         greatest = load(values, 0)
         for j in range(LANES, size, LANES):
-            greatest = maximum(greatest, load(values, j))
+            greatest = larger(greatest, load(values, j))
         top = splat(highest(greatest))
         acc = nothing
         for j in range(0, size, LANES):

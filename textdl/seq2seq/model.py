@@ -1,7 +1,8 @@
 """An encoder-decoder behind protocols.LanguageModel: contexts are the source lines, and P(target | source) is all it says.
 
 All of it is float32, in eval mode, without gradients, as in layers/language_model.py. `quick` gives a model that multiplies
-in bfloat16 where the hardware has it, which moves log-probabilities by some hundredths: for translating.
+in bfloat16 where the hardware has it, which moves log-probabilities by some hundredths, and whose steps are compiled where
+they can be (compiled.py): for translating.
 """
 
 from __future__ import annotations
@@ -88,8 +89,10 @@ class Seq2SeqModel:
     def quick(self) -> Seq2SeqModel:
         """See above; made when first asked for."""
         if self._quick is None:
+            from textdl.seq2seq.compiled import compiled
+
             network = self.network.lowered()
-            self._quick = self if network is self.network else Seq2SeqModel(network)
+            self._quick = compiled(network) or (self if network is self.network else Seq2SeqModel(network))
         return self._quick
 
     # ------------------------------------------------------------------ scoring
@@ -140,14 +143,7 @@ class Seq2SeqModel:
     @torch.inference_mode()
     def start(self, contexts: Encoded | None = None, prefixes: Encoded | None = None) -> tuple[Floats, Seq2SeqState]:
         """See protocols.LanguageModel. prefixes: how each target begins."""
-        sources = self._checked(contexts)
-        if prefixes is None:
-            prefixes = Encoded.from_lines([[]] * len(sources), self.vocab_size)
-        if len(prefixes) != len(sources):
-            raise UsageError(
-                f"{len(sources):,} sources cannot begin with {len(prefixes):,} prefixes: give one for each."
-            )
-        self._check_vocabulary(prefixes)
+        sources, prefixes = self._checked_starts(contexts, prefixes)
         memory = self._read(sources)
         state = self.network.begin(memory)
         hidden: Tensor | None = None
@@ -185,9 +181,7 @@ class Seq2SeqModel:
     @torch.inference_mode()
     def step(self, state: Seq2SeqState, last: Ints) -> tuple[Floats, Seq2SeqState]:
         """See protocols.LanguageModel."""
-        ids = np.asarray(last)
-        if ids.ndim != 1 or (ids.size and not 0 <= ids.min() <= ids.max() < self.vocab_size):
-            raise UsageError(f"step() wants an id below {self.vocab_size} for each history, got {ids!r:.60}.")
+        ids = self._checked_ids(last)
         sharing = state.sharing
         hidden, carried = self.network.step(self._tensor(ids), state.memory, state.carried, sharing)
         after = Seq2SeqState(state.memory, state.owners, carried)
@@ -217,6 +211,23 @@ class Seq2SeqModel:
                 f"{self.source_vocab_size:,}: encode them with the model's own source tokenizer and vocabulary."
             )
         return contexts
+
+    def _checked_starts(self, contexts: Encoded | None, prefixes: Encoded | None) -> tuple[Encoded, Encoded]:
+        sources = self._checked(contexts)
+        if prefixes is None:
+            prefixes = Encoded.from_lines([[]] * len(sources), self.vocab_size)
+        if len(prefixes) != len(sources):
+            raise UsageError(
+                f"{len(sources):,} sources cannot begin with {len(prefixes):,} prefixes: give one for each."
+            )
+        self._check_vocabulary(prefixes)
+        return sources, prefixes
+
+    def _checked_ids(self, last: Ints) -> Ints:
+        ids = np.asarray(last)
+        if ids.ndim != 1 or (ids.size and not 0 <= ids.min() <= ids.max() < self.vocab_size):
+            raise UsageError(f"step() wants an id below {self.vocab_size} for each history, got {ids!r:.60}.")
+        return ids.astype(np.int64, copy=False)
 
     def _check_vocabulary(self, lines: Encoded) -> None:
         if lines.vocab_size != self.vocab_size:
