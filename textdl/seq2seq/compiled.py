@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from textdl.encoded import BOS, EOS, Encoded
 from textdl.layers import many_rows
 from textdl.layers.squared_relu import squared_relu
+from textdl.layers.threads import by_rows
 from textdl.protocols import Candidates, Floats, Ints
 from textdl.seq2seq.model import Seq2SeqModel, padded_sources
 from textdl.seq2seq.network import EncoderDecoder
@@ -35,6 +36,8 @@ _SLOTS = 128
 """Slots for each source to begin with: a beam of 5 for 25 steps. Memory that is not written to is not taken."""
 _POSITIONS = 8192
 """Positions of sources that are read together: bounds memory."""
+_ROWS = 32
+"""That are worth a thread, at least."""
 _TOGETHER = 256
 """Rows whose logits are in memory at once, about what the processor has near; more rows come in multiples of it."""
 
@@ -230,7 +233,7 @@ class CompiledModel(Seq2SeqModel):
     @torch.inference_mode()
     def _continued(self, state: CompiledState, ids: Ints) -> tuple[_Numbers, CompiledState]:
         """What the decoder makes of one token more of each row, `normed`."""
-        rows, size, width, post_norm = len(ids), self._size, self._width, self._post_norm
+        rows, size, post_norm = len(ids), self._size, self._post_norm
         lengths = state.lengths
         same = rows > 0 and bool((lengths == lengths[0]).all())
         positions = torch.from_numpy(lengths[:1] if same else lengths[:, None])
@@ -247,15 +250,11 @@ class CompiledModel(Seq2SeqModel):
         for weights, slots, sources in zip(self._weights, search.slots, search.sources, strict=True):
             projection, output, query, output_across, inner, output_inner = weights
             _product(n.normed, projection, n.projected, rows)
-            many_rows.attend_past(
-                n.projected.flat, state.past, state.lengths, slots, size, width, cos, sin, n.context.flat
-            )
+            self._attend_past(n, state, slots, cos, sin)
             _product(n.context, output, n.added, rows)
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
             _product(n.normed, query, n.query, rows)
-            many_rows.attend_sources(
-                n.query.flat, state.owners, search.bounds, sources, size, width, n.context.flat
-            )  # fmt: skip
+            self._attend_sources(n, state, sources)
             _product(n.context, output_across, n.added, rows)
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
             _product(n.normed, inner, n.inner, rows)
@@ -266,6 +265,29 @@ class CompiledModel(Seq2SeqModel):
             _product(n.inner, output_inner, n.added, rows)
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
         return n, state
+
+    def _attend_past(self, n: _Numbers, state: CompiledState, slots: Any, cos: Floats, sin: Floats) -> None:
+        size = self._size
+
+        def some(first: int, last: int) -> None:
+            many_rows.attend_past(
+                n.projected.flat[3 * size * first : 3 * size * last], state.past[first:last], state.lengths[first:last], slots,
+                size, self._width, cos[first:last], sin[first:last], n.context.flat[size * first : size * last],
+            )  # fmt: skip
+
+        by_rows(len(state.lengths), _ROWS, some)
+
+    def _attend_sources(self, n: _Numbers, state: CompiledState, sources: Any) -> None:
+        size = self._size
+
+        def some(first: int, last: int) -> None:
+            rows = slice(size * first, size * last)
+            many_rows.attend_sources(
+                n.query.flat[rows], state.owners[first:last], state.search.bounds, sources, size, self._width,
+                n.context.flat[rows],
+            )  # fmt: skip
+
+        by_rows(len(state.owners), _ROWS, some)
 
     def _numbers(self, search: _Search, rows: int) -> _Numbers:
         """Memory for so many rows."""
@@ -300,6 +322,13 @@ class CompiledModel(Seq2SeqModel):
     def _best(self, numbers: _Numbers, rows: int, number: int) -> Candidates:
         tokens, log_probs = np.zeros((rows, number), np.int64), np.empty((rows, number), np.float32)
         ends = np.empty(rows, np.float32)
+        columns = len(self._bias)
         for part, logits in self._logits(numbers, rows):
-            many_rows.best(logits, self._bias, tokens[part], log_probs[part], ends[part])
+            into = tokens[part], log_probs[part], ends[part]
+
+            def some(first: int, last: int, logits: Any = logits, into: tuple[Any, ...] = into) -> None:
+                found = (array[first:last] for array in into)
+                many_rows.best(logits[columns * first : columns * last], self._bias, *found)
+
+            by_rows(part.stop - part.start, _ROWS, some)
         return Candidates(tokens, log_probs, ends)
