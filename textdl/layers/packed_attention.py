@@ -150,6 +150,15 @@ def _up(n: int) -> int:
 
 
 @kernel
+def _longest(starts: Any) -> int:
+    """Room for any of the rows."""
+    longest = 0
+    for row in range(len(starts) - 1):
+        longest = max(longest, starts[row + 1] - starts[row])
+    return _up(longest)
+
+
+@kernel
 def _product(
     a: Any, down: int, along: int, b: Any, width: int, c: Any, rows: int, depth: int, columns: int, more: bool
 ) -> None:
@@ -276,7 +285,7 @@ def _forward(
 ) -> None:  # fmt: skip
     size = context.shape[1]
     width = size // heads
-    longest = _up(np.max(np.diff(key_starts)))
+    longest = _longest(key_starts)
     k, v = np.empty(longest * width, np.float32), np.empty(longest * width, np.float32)
     k_across = np.empty(longest * width, np.float32)
     q, o = np.empty(_TILE * width, np.float32), np.empty(_TILE * width, np.float32)
@@ -342,7 +351,7 @@ def _backward(
 ) -> None:  # fmt: skip
     size = gradient.shape[1]
     width = size // heads
-    longest = _up(np.max(np.diff(key_starts)))
+    longest = _longest(key_starts)
     k, v = np.empty(longest * width, np.float32), np.empty(longest * width, np.float32)
     dk, dv = np.empty(longest * width, np.float32), np.empty(longest * width, np.float32)
     k_across, v_across = np.empty(longest * width, np.float32), np.empty(longest * width, np.float32)
