@@ -6,7 +6,7 @@ import pytest
 
 import textdl
 from textdl.bundle import Source
-from textdl.errors import TextdlError, UsageError
+from textdl.errors import CorpusError, TextdlError, TextTypeError, UsageError
 from textdl.protocols import Run
 from textdl.translation import Translation, _Enough, _joined, _Trial, draw_attention, translate
 
@@ -74,8 +74,13 @@ def test_unknown_scripts_and_long_lines_are_told(model):
     run = Run()
     found = list(translate(model, ["привет мир", "one two", " ".join(["one"] * 5000)], run=run, beam=1, max_tokens=4))
     assert len(found) == 3
-    assert any("letters that the model never saw" in note and "line 1" in note for note in run.notes)
+    assert any("letters of which the model has no piece" in note and "line 1" in note for note in run.notes)
     assert any("5,000 tokens" in note for note in run.notes)
+    run = Run()
+    list(translate(model, ["one two привет"], run=run, beam=1))
+    assert not run.notes  # one letter is the odd one out, not the line
+    with pytest.raises(CorpusError, match=r"a line has 10,001 tokens \('one two.*10,000 are the most. Cut it"):
+        next(translate(model, ["one", "one two " * 5000 + "one"]))
 
 
 def test_copying_is_told():
@@ -200,7 +205,10 @@ def test_pairs_and_held_out_pairs_in_python():
     [
         ({"beam": 0}, "--beam"),
         ({"n_best": 6}, "--n-best"),
+        ({"beam": 10**9}, "--beam 1000000000: 500 hypotheses"),
         ({"length_penalty": -1.0}, "--length-penalty"),
+        ({"length_penalty": float("nan")}, "--length-penalty nan: expected 0 to 10"),
+        ({"length_penalty": 1e6}, "--length-penalty"),
         ({"max_tokens": 0}, "--max-tokens"),
         ({"beam": "2"}, "--beam 2: expected a whole number"),
         ({"n_best": 1.5}, "--n-best"),
@@ -209,6 +217,12 @@ def test_pairs_and_held_out_pairs_in_python():
 def test_values_that_cannot_be_meant(model, given, words):
     with pytest.raises(UsageError, match=words):
         translate(model, ["one"], **given)
+
+
+@pytest.mark.parametrize("given", ["one", b"one", 5, None])
+def test_what_is_no_lines(model, given):
+    with pytest.raises(TextTypeError, match=r"what to translate is .*; give a list of lines"):
+        translate(model, given)
 
 
 def test_settings_that_an_architecture_lacks():

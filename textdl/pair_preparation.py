@@ -239,15 +239,15 @@ def _tokenizers(
 ) -> tuple[Tokenizer, Tokenizer]:  # fmt: skip
     """(source, target); the same object where both sides are cut alike."""
     if of_source is not None:
-        return _made(of_source, pairs.source, vocab_size, "source", run), _made(
-            wanted, pairs.target, vocab_size, "target", run
+        return _made(of_source, pairs.source, vocab_size, "the source", run), _made(
+            wanted, pairs.target, vocab_size, "the target", run
         )
     learnt = isinstance(wanted, str) and wanted in ("auto", "bpe", "unigram")
     if learnt and not (alike if joint is None else joint):
         if joint is None:
             run.note("source and target are written in different characters: pieces are learnt for each side apart")
-        return _made(wanted, pairs.source, vocab_size, "source", run), _made(
-            wanted, pairs.target, vocab_size, "target", run
+        return _made(wanted, pairs.source, vocab_size, "the source", run), _made(
+            wanted, pairs.target, vocab_size, "the target", run
         )
     both = _made(wanted, pairs.both, vocab_size, "both sides", run)
     return both, both
@@ -267,7 +267,7 @@ def _made(wanted: str | Tokenizer, text: Corpus, vocab_size: int | None, side: s
         size = vocab_size or min(_MOST, max(_FEWEST, ledger.characters // _CHARACTERS_PER_PIECE))
         model = "unigram" if wanted == "unigram" else "bpe"
         learnt, _ = sentencepiece.train(text, vocab_size=size, model=model, seed=run.seed, run=run)
-    run.note(f"{model} of {len(learnt.inventory or ()):,} pieces learnt from the {side}")
+    run.note(f"{model} of {len(learnt.inventory or ()):,} pieces learnt from {side}")
     return cast(Tokenizer, learnt)
 
 

@@ -27,9 +27,9 @@ from textdl.bundle import Model, Source, load
 from textdl.checkpoint import Checkpoint
 from textdl.corpus import Pairs, open_pairs, split_sentences
 from textdl.encoded import Encoded
-from textdl.errors import TextdlError, UsageError
+from textdl.errors import CorpusError, TextdlError, TextTypeError, UsageError
 from textdl.evaluation.text import checked_lines
-from textdl.generation.beam import Hypothesis, beam_search
+from textdl.generation.beam import MOST_PENALTY, Hypothesis, beam_search
 from textdl.pair_preparation import MAX_TOKENS, PreparedPairs, prepare_pairs
 from textdl.protocols import LanguageModel, Run, Tokenizer
 from textdl.storage import check_output, is_model
@@ -42,14 +42,18 @@ _SANITY_SHARE = 0.2
 """Of a budget, that it takes at most."""
 _LEARNT = 0.1
 """Nats a token, below which they are."""
+_LONGEST = 10_000
+"""Tokens of a line that is translated: time and memory grow with their square."""
 _TOGETHER = 2048
 """Lines that are sorted by length together; their translations are given in order."""
 _ROWS = 1280
 """Hypotheses open at a time..."""
 _POSITIONS = 1 << 17
 """...and the tokens they may come to together: bounds memory where lines are long."""
-_UNSEEN = 0.3
-"""Share of a line's letters that training never saw, from which a word is said."""
+_WIDEST = 500
+"""Of beams: wider ones take minutes a sentence, and translate no better."""
+_UNSEEN = 0.5
+"""Share of a line's letters that are in no piece seen in training, above which a word is said."""
 
 
 def train(
@@ -374,8 +378,8 @@ def translate(
 
     Args:
         lines: raw source lines; blank ones are translated to blank lines.
-        beam: hypotheses kept open for a line; 1: greedy.
-        length_penalty: alpha, 0 or more; above 0 favours longer translations.
+        beam: hypotheses kept open for a line, up to 500; 1: greedy.
+        length_penalty: alpha, 0 to 10; above 0 favours longer translations.
         max_tokens: at most, for each line; None: twice the tokens of the source and 10.
         prefix: text that every translation begins with.
         split_sentences: cut each line into sentences, translate these, and join their translations.
@@ -384,6 +388,8 @@ def translate(
 
     Raises:
         UsageError: not a sequence-to-sequence model, or an impossible value.
+        TextTypeError: no lines.
+        CorpusError, while lines are read: one has more than 10,000 tokens.
     """
     loaded = model if isinstance(model, Model) else load(model)
     if loaded.source is None:
@@ -393,10 +399,14 @@ def translate(
     for name, value in (("beam", beam), ("n-best", n_best), ("max-tokens", 1 if max_tokens is None else max_tokens)):
         if not is_a(numbers.Integral, value) or value < 1:
             raise UsageError(f"--{name} {value}: expected a whole number of at least 1")
+    if beam > _WIDEST:
+        raise UsageError(f"--beam {beam}: {_WIDEST} hypotheses of a line are kept open at most; 5 to 10 translate best")
     if n_best > beam:
         raise UsageError(f"--n-best {n_best} of a beam of {beam}: the --beam must be as wide")
-    if not 0 <= length_penalty < math.inf:
-        raise UsageError(f"--length-penalty {length_penalty}: expected 0 or more")
+    if not 0 <= length_penalty <= MOST_PENALTY:
+        raise UsageError(f"--length-penalty {length_penalty}: expected 0 to {MOST_PENALTY:g}")
+    if isinstance(lines, str | bytes) or not isinstance(lines, Iterable):
+        raise TextTypeError(f"what to translate is {lines!r:.60}; give a list of lines, such as ['one', 'two']")
     how = _Translator(loaded, beam, length_penalty, n_best, max_tokens, prefix, split_sentences, quick, run or Run())
     return how.lines(checked_lines(lines))
 
@@ -438,7 +448,7 @@ class _Translator:
         if strange:
             places = ", ".join(f"{i:,}" for i in strange[:3]) + (", ..." if len(strange) > 3 else "")
             self._run.note(
-                f"{len(strange):,} of {done:,} lines are mostly in letters that the model never saw in training (line "
+                f"{len(strange):,} of {done:,} lines are mostly in letters of which the model has no piece (line "
                 f"{places}): another script or language? What it says of them means nothing."
             )
         if copied > max(2, 0.5 * done):
@@ -455,6 +465,12 @@ class _Translator:
         """Sorted by length, so that lines side by side end together."""
         sources = self._source.encode(lines)
         lengths = np.diff(sources.offsets)
+        if lengths.max(initial=0) > _LONGEST:
+            line = lines[int(lengths.argmax())]
+            raise CorpusError(
+                f"translating: a line has {lengths.max():,} tokens ({line[:40]!r}...), and {_LONGEST:,} are the most. Cut it "
+                "into sentences first (--split-sentences)."
+            )
         found: dict[int, Translation] = {}
         following = 0
         blank = np.array([not line.strip() for line in lines])

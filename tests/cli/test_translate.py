@@ -158,13 +158,16 @@ def test_a_text_without_lines(model, files, capsys):
         (["one", "--versus", "x"], "--reference"),
         (["one", "--reference", "FILE"], "line i must belong"),
         (["one", "--pairs", "toy:copy"], "either sentences"),
+        (["one", "--n-best", "6"], "of a beam of 5"),
         (["--pairs", "toy:copy:50", "--reference", "FILE"], "its own references"),
     ],
 )
 def test_misuse(model, files, capsys, arguments, words):
     arguments = [str(files / "ref.txt") if a == "FILE" else a for a in arguments]
     assert main(["translate", str(model), *arguments]) == 2
-    assert words in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert words in err
+    assert not out
 
 
 @pytest.mark.parametrize(
@@ -174,6 +177,7 @@ def test_misuse(model, files, capsys, arguments, words):
         (["--source", "a"], "--source and --target"),
         (["--pairs", "toy:copy", "--source", "a", "--target", "b"], "not both"),
         (["--pairs", "toy:copy", "--columns", "x"], "two numbers"),
+        (["--pairs", "zh-reviews"], "built-in pairs, which are everyday, toy:copy, toy:reverse"),
         (["--source", "-", "--target", "-"], "standard input is one text"),
     ],
 )

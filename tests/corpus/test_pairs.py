@@ -125,8 +125,9 @@ def test_no_text_and_wrong_arguments():
             open_pairs(["a\tb"], columns=columns)
     with pytest.raises(UsageError, match="--max-ratio"):
         open_pairs(["a"], ["b"], max_ratio=1)
-    with pytest.raises(UsageError, match="neither a file"):
-        open_pairs("missing.tsv")
+    for name in ("missing.tsv", "zh-reviews", "", "a\0b", 300 * "x"):
+        with pytest.raises(UsageError, match=r"is neither a file .* built-in pairs, which are everyday, toy:copy"):
+            open_pairs(name)
 
 
 def test_what_was_mended_in_reading_the_sides_is_said(tmp_path):

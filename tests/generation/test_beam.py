@@ -77,8 +77,12 @@ def test_a_hypothesis_that_can_only_be_unknown_dies():
 
 
 @pytest.mark.parametrize(
-    "given", [{"width": 0}, {"max_tokens": 0}, {"n_best": 9}, {"n_best": 0}, {"length_penalty": -1}]
-)
+    "given",
+    [
+        {"width": 0}, {"max_tokens": 0}, {"n_best": 9}, {"n_best": 0}, {"length_penalty": -1}, {"length_penalty": 1e6},
+        {"length_penalty": float("nan")},
+    ],
+)  # fmt: skip
 def test_refused(given):
     with pytest.raises(UsageError):
         beam_search(Bigram.random(5), **given)

@@ -20,7 +20,8 @@ def copies(lines=300, seed=1, longest=6, reverse=False):
 def network(arch="transformer", seed=1, **options):
     """With all weights at random: new ones begin with zeros."""
     chosen = module(arch)
-    sizes = {"size": 16, "layers": 2} | ({"heads": 2, "inner_size": 24} if arch == "transformer" else {})
+    sizes = {"size": 16, "layers": 2} | ({"heads": 2} if arch == "transformer" else {})
+    options = ({"inner_size": 24} if arch == "transformer" else {}) | options
     sizes |= {name: options.pop(name) for name in list(options) if name in sizes}
     made = chosen.Config(**options).build(copies(), sizes, torch.Generator())
     generator = torch.Generator().manual_seed(seed)

@@ -69,6 +69,16 @@ def test_beams_are_the_same(models, patience):
             np.testing.assert_allclose([h.score for h in hypotheses], [h.score for h in expected[i]], rtol=1e-4)
 
 
+def test_slots_that_run_out_are_made_more(models, monkeypatch):
+    monkeypatch.setattr("textdl.seq2seq.compiled._SLOTS", 1)
+    sources, ids = Encoded.from_lines(SOURCES, V), np.array([3, 4, 5, 6])
+    expected, found = ([model.start(sources)] for model in models)
+    for _ in range(3):
+        for model, steps in zip(models, (expected, found), strict=True):
+            steps.append(model.step(steps[-1][1], ids))
+        np.testing.assert_allclose(found[-1][0], expected[-1][0], **CLOSE)
+
+
 def test_prefixes_of_unlike_lengths(models):
     sources, prefixes = Encoded.from_lines(SOURCES, V), Encoded.from_lines([[5, 6, 7], [], [4, 3], [10]], V)
     found = []

@@ -40,6 +40,12 @@ def test_after_each_validation_it_is_watched():
     assert run.curve[0]["samples"] == ["x"]
 
 
+@pytest.mark.parametrize(("given", "inner"), [({}, 128), ({"inner_size": 48}, 48)])
+def test_features_inside_a_layer_follow_those_of_a_token(given, inner):
+    config = transformer.Config(**(SMALL | {"size": 32}), heads=2, epochs=0.01, **given)
+    assert transformer.fit(copies(), config).describe()["inner_size"] == inner
+
+
 def test_same_seed_same_weights():
     config = transformer.Config(**(SMALL | {"dropout": 0.1}), heads=2, inner_size=32, epochs=1)
     first, second = (transformer.fit(copies(), config, valid=copies(30, 2), run=Run(seed=4)) for _ in range(2))

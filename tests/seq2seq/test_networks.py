@@ -72,10 +72,15 @@ def test_rows_of_one_source_share_its_memory(net):
     sources = Encoded.from_lines([[3, 4], [5, 6, 7], [8]], V)
     _, state = model.start(sources)
     rows = np.array([1, 1, 2, 0, 1])
-    shared, _ = model.step(state.select(rows), np.array([3, 4, 5, 6, 7]))
+    shared, state = model.step(state.select(rows), np.array([3, 4, 5, 6, 7]))
     _, alone = model.start(sources.select(rows))
     expected, _ = model.step(alone, np.array([3, 4, 5, 6, 7]))
     np.testing.assert_allclose(shared, expected, rtol=1e-4, atol=2e-5)
+    again = np.array([3, 0, 2, 2, 4])  # the same sources, and other rows of them
+    found, _ = model.step(state.select(again), np.array([4, 3, 7, 6, 5]))
+    _, anew = model.step(model.start(sources.select(rows[again]))[1], np.array([3, 4, 5, 6, 7])[again])
+    expected, _ = model.step(anew, np.array([4, 3, 7, 6, 5]))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-5)
 
 
 def test_dropped_sources_are_forgotten(net):

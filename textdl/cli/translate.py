@@ -22,8 +22,8 @@ def translate(
     reference: Annotated[str | None, typer.Option("--reference", metavar="FILE", help="How people translated the lines: gives BLEU and chrF.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the translations there; with --n-best a table of line, score, translation.")] = None,
     versus: Annotated[str | None, typer.Option("--versus", metavar="FILE", help="With --reference: another system's translations, for paired bootstrap.")] = None,
-    beam: Annotated[int, typer.Option("--beam", min=1, help="Hypotheses kept open; 1: greedy.")] = 5,
-    length_penalty: Annotated[float, typer.Option("--length-penalty", help="Above 0 favours longer translations.")] = 1.0,
+    beam: Annotated[int, typer.Option("--beam", min=1, help="Hypotheses kept open, up to 500; 1: greedy.")] = 5,
+    length_penalty: Annotated[float, typer.Option("--length-penalty", help="0 to 10; above 0 favours longer translations.")] = 1.0,
     n_best: Annotated[int, typer.Option("--n-best", min=1, help="Show so many of each, with their scores.")] = 1,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, show_default=False, help="Of a translation at most (twice the source and 10).")] = None,
     prefix: Annotated[str, typer.Option("--prefix", metavar="TEXT", help="What every translation begins with.")] = "",
@@ -69,17 +69,16 @@ def translate(
     if not lines:
         raise CorpusError(f"{source or pairs} has no lines to translate. Give a text with at least one line.")
     loaded = load(model)
+    translations = translation.translate(
+        loaded, lines, beam=beam, length_penalty=length_penalty, n_best=n_best, max_tokens=max_tokens, prefix=prefix,
+        split_sentences=split_sentences, quick=not exact, run=run,
+    )  # fmt: skip
     heads = ["line", "score", "translation"]
     made: list[translation.Translation] = []
 
     def rows() -> Iterator[list[object]]:
         """What is printed or written, as it comes."""
-        for i, found in enumerate(
-            translation.translate(
-                loaded, lines, beam=beam, length_penalty=length_penalty, n_best=n_best, max_tokens=max_tokens, prefix=prefix,
-                split_sentences=split_sentences, quick=not exact, run=run,
-            ), 1,
-        ):  # fmt: skip
+        for i, found in enumerate(translations, 1):
             made.append(found)
             if n_best == 1:
                 yield [found.text]

@@ -11,8 +11,10 @@ characters, is above `max_ratio` or below 1 / `max_ratio`: the five characters e
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,7 +32,7 @@ from textdl.corpus.fingerprints import repeated_lines
 from textdl.corpus.ledger import Ledger, quantity
 from textdl.corpus.reading import check_encoding, check_errors
 from textdl.corpus.sources import AtLeastOne, Chain, Files, Lines, Source
-from textdl.corpus.toys import Toy
+from textdl.corpus.toys import TASKS, Toy
 from textdl.errors import CorpusError, TextTypeError, UsageError
 
 Pair = tuple[str, str]
@@ -174,7 +176,9 @@ class Pairs:
     def require_text(self) -> None:
         """Raises CorpusError where there is no pair to learn from. Reads up to the first one."""
         if not any(self.batches()):
-            raise CorpusError(f"{self.name} holds no pair with text on both sides. {' '.join(self.read().sentences())}")
+            raise CorpusError(
+                f"{self.name} holds no pair with text on both sides. {' '.join(self.read().sentences())} Give a text for each side."
+            )
 
     @property
     def source(self) -> Corpus:
@@ -288,6 +292,8 @@ def open_pairs(
         files = Files([(path, str(path))], encoding, check_errors(errors), tables=False)
         text = Corpus(files, name=path.name)
     else:
+        if isinstance(source, str):
+            _check_name(source)
         text = open_corpus(source, encoding=encoding, errors=errors)
     return Pairs(text.name, _Aligned(_Columns(text, columns), max_ratio))
 
@@ -306,11 +312,22 @@ def _sides(pairs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
 
 def _file_of(source: Any) -> Path | None:
     """The file that a name or path means: one that there is, or that of built-in pairs."""
-    if isinstance(source, (str, Path)) and Path(source).is_file():
+    if isinstance(source, (str, Path)) and os.path.isfile(source):
         return Path(source)
     if isinstance(source, str) and source in BUILT_IN:
         return catalog_path().with_name(BUILT_IN[source])
     return None
+
+
+def _check_name(source: str) -> None:
+    """Raises UsageError for a name that is no path, and of nothing that has columns: the catalog's texts have none."""
+    elsewhere = source == "-" or source.startswith("hf:") or glob.has_magic(source) or "\n" in source
+    if not elsewhere and not os.path.exists(source):
+        names = ", ".join([*BUILT_IN, *(f"toy:{task}" for task in TASKS)])
+        raise UsageError(
+            f"{source!r:.100} is neither a file that exists nor the name of built-in pairs, which are {names}. Check the path, "
+            "or give two texts: --source and --target."
+        )
 
 
 class _Two:

@@ -23,6 +23,9 @@ from textdl.errors import UsageError
 from textdl.generation.beam_kernels import FIRST, best, ending
 from textdl.protocols import Candidates, Floats, Ints, LanguageModel, Ranking, State
 
+MOST_PENALTY = 10.0
+"""The greatest alpha; 1 is usual."""
+
 
 @dataclass(frozen=True)
 class Hypothesis:
@@ -109,7 +112,7 @@ def beam_search(
         width: hypotheses kept open per line.
         max_tokens: tokens per hypothesis at most, the line end not counted; one number, or one for each line. Hypotheses
             that reach it are given only where fewer than n_best come to their line end.
-        length_penalty: alpha, 0 or more; above 0 favours longer lines.
+        length_penalty: alpha, 0 to 10; above 0 favours longer lines.
         patience: see above; None: exact.
 
     Raises:
@@ -124,8 +127,8 @@ def beam_search(
             raise UsageError(f"{name} {value}: it is {least} or more")
     if n_best > width:
         raise UsageError(f"n-best {n_best} from a beam of {width}; the beam must be as wide")
-    if not length_penalty >= 0:
-        raise UsageError(f"length penalty {length_penalty}: it is 0 or more")
+    if not 0 <= length_penalty <= MOST_PENALTY:
+        raise UsageError(f"length penalty {length_penalty}: it is 0 to {MOST_PENALTY:g}")
     if patience is not None and not patience > 0:
         raise UsageError(f"patience {patience}: it is above 0")
     return _Search(width, length_penalty, n_best, patience).run(model, max_tokens, contexts, prefixes)

@@ -72,7 +72,7 @@ class Config(Seq2SeqConfig):
     decoder_layers: int | None = None
     """Of the decoder, where it has another number."""
     inner_size: int | None = None
-    """Features of the feed-forward net."""
+    """Features of the feed-forward net; None: four times those of a token."""
     positions: str = "sinusoidal"
     """sinusoidal, rotary, learned or none."""
     activation: str = "relu2"
@@ -89,9 +89,9 @@ class Config(Seq2SeqConfig):
     def ladder(self, vocab_size: int) -> Sequence[Rung]:
         """See TrainingConfig."""
         return (
-            Rung(0, 0, {"size": 128, "heads": 4, "layers": 2, "inner_size": 512}),
-            Rung(50_000, 2_000_000, {"size": 192, "heads": 4, "layers": 3, "inner_size": 768}),
-            Rung(200_000, 8_000_000, {"size": 256, "heads": 4, "layers": 4, "inner_size": 1024}),
+            Rung(0, 0, {"size": 128, "heads": 2, "layers": 2}),
+            Rung(50_000, 2_000_000, {"size": 192, "heads": 4, "layers": 3}),
+            Rung(200_000, 8_000_000, {"size": 256, "heads": 4, "layers": 4}),
         )
 
     def adamw_rate(self, sizes: Mapping[str, int], vocab_size: int) -> float:
@@ -102,8 +102,8 @@ class Config(Seq2SeqConfig):
         """See Seq2SeqConfig."""
         return TransformerSeq2Seq(
             source_vocab_size=data.source.vocab_size, vocab_size=data.target.vocab_size, joint=data.joint,
-            decoder_layers=self.decoder_layers, positions=self.positions, activation=self.activation,
-            post_norm=self.norm == "post", generator=generator, **sizes,
+            decoder_layers=self.decoder_layers, inner_size=self.inner_size, positions=self.positions,
+            activation=self.activation, post_norm=self.norm == "post", generator=generator, **sizes,
         )  # fmt: skip
 
 
