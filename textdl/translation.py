@@ -225,7 +225,7 @@ class _Watch:
     def __call__(self, fitted: LanguageModel) -> dict[str, Any]:
         samples = []
         longest = 2 * int(np.diff(self._sources.offsets).max(initial=0)) + 10
-        found = beam_search(fitted, width=1, max_tokens=longest, patience=1.0, contexts=self._sources)
+        found = beam_search(fitted, width=1, max_tokens=longest, exact=False, contexts=self._sources)
         for (source, reference), (best,) in zip(self._prepared.shown, found, strict=True):
             output = _text(self._prepared.target, best)
             samples.append({"source": source, "output": output, "reference": reference})
@@ -507,7 +507,7 @@ class _Translator:
             prefixes = Encoded.from_lines([self._prefix] * len(rows), len(self._target.vocab))
         found = beam_search(
             self._fitted, width=self._beam, max_tokens=limits, length_penalty=self._penalty, n_best=self._n_best,
-            patience=1.0, contexts=sources.select(rows), prefixes=prefixes,
+            exact=False, contexts=sources.select(rows), prefixes=prefixes,
         )  # fmt: skip
         for row, hypotheses in zip(rows.tolist(), found, strict=True):
             texts = [_text(self._target, hypothesis, self._begun) for hypothesis in hypotheses]

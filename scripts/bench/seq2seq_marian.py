@@ -20,10 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import textdl.layers  # noqa: F401  # isort: skip  (before torch, whose threads would spin else)
+
 import numpy as np
 import torch
 
-import textdl.layers  # noqa: F401  (before torch)
 from textdl import memory
 from textdl.encoded import Encoded
 from textdl.protocols import Run
@@ -52,7 +53,8 @@ class Ours:
     """A step as textdl's loop takes it."""
 
     def __init__(self, data: PairData):
-        self.network = Config().build(data, SIZES, torch.Generator().manual_seed(1))
+        sizes = {name: SIZES[name] for name in ("size", "heads", "layers")}
+        self.network = Config(inner_size=SIZES["inner_size"]).build(data, sizes, torch.Generator().manual_seed(1))
         self.network.initialise(torch.Generator().manual_seed(1))
         self.network.dropout.rate = DROPOUT
         self.optimisers = OPTIMISERS["adamw"].build(self.network, 0.01)

@@ -1,10 +1,11 @@
 import itertools
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from contracts.dummy import Bigram
 
-from textdl.encoded import BOS, EOS, Encoded
+from textdl.encoded import BOS, EOS, UNK, Encoded
 from textdl.errors import UsageError
 from textdl.generation.beam import beam_search
 from textdl.protocols import Candidates
@@ -96,17 +97,27 @@ def test_each_line_may_have_a_limit_of_its_own():
     assert [line[0].ids for line in found] == [[3, 3], [3, 3, 3, 3]]
 
 
-def test_with_patience_a_line_is_done_once_enough_have_ended():
+def test_not_exact_at_width_1_is_greedy():
     table = np.zeros((5, 5))
     table[:, EOS], table[:, 3], table[:, 4] = 0.1, 0.6, 0.3
-    greedy = {"width": 1, "max_tokens": 9, "patience": 1.0}
+    greedy = {"width": 1, "max_tokens": 9, "exact": False}
     (found,) = beam_search(Bigram(table), **greedy)
     assert found[0].ids == [3] * 9  # an end is never the best of a step
     table[3, EOS], table[3, 3] = 0.6, 0.1
     (found,) = beam_search(Bigram(table), **greedy)
     assert found[0].ids == [3]
-    with pytest.raises(UsageError, match="patience"):
-        beam_search(Bigram(table), patience=0.0)
+
+
+def test_many_ends_that_are_not_likely_do_not_end_a_search():
+    """A chain of 8 tokens, each 9 times in 10; </s> is as likely as any other, so among the best few at every step."""
+    size = 11
+    table = np.full((size, size), 0.01)
+    table[:, UNK] = table[:, BOS] = 0.0
+    for before, after in pairwise([BOS, 3, 4, 5, 6, 7, 8, 9, 10, EOS]):
+        table[before, after] = 0.9
+    table /= table.sum(1, keepdims=True)
+    (found,) = beam_search(Bigram(table), width=5, max_tokens=50, length_penalty=1.0, exact=False)
+    assert found[0].ids == [3, 4, 5, 6, 7, 8, 9, 10]
 
 
 class Ranked(Bigram):
@@ -128,9 +139,9 @@ class Ranked(Bigram):
         return Candidates(tokens, np.take_along_axis(log_probs, tokens, 1), log_probs[:, EOS]), state
 
 
-@pytest.mark.parametrize("patience", [None, 1.0])
-def test_the_best_tokens_are_all_that_is_needed(patience):
+@pytest.mark.parametrize("exact", [True, False])
+def test_the_best_tokens_are_all_that_is_needed(exact):
     prompts = Encoded.from_lines([[3], [4], []], 20)
-    given = {"width": 4, "n_best": 3, "max_tokens": 7, "length_penalty": 0.6, "patience": patience, "prefixes": prompts}
+    given = {"width": 4, "n_best": 3, "max_tokens": 7, "length_penalty": 0.6, "exact": exact, "prefixes": prompts}
     whole, ranked = Bigram.random(20, 3), Ranked.random(20, 3)
     assert beam_search(ranked, **given) == beam_search(whole, **given)

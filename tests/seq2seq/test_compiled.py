@@ -57,10 +57,10 @@ def test_states_of_one_search_do_not_see_each_other(models):
     np.testing.assert_array_equal(model.step(one, np.array([5, 6]))[0], model.step(other, np.array([6, 5]))[0][::-1])
 
 
-@pytest.mark.parametrize("patience", [None, 1.0])
-def test_beams_are_the_same(models, patience):
+@pytest.mark.parametrize("exact", [True, False])
+def test_beams_are_the_same(models, exact):
     sources, limits = Encoded.from_lines(SOURCES, V), np.array([4, 9, 2, 6])
-    given = {"width": 3, "n_best": 2, "length_penalty": 0.8, "patience": patience}
+    given = {"width": 3, "n_best": 2, "length_penalty": 0.8, "exact": exact}
     expected, found = (beam_search(model, max_tokens=limits, contexts=sources, **given) for model in models)
     for i in range(len(SOURCES)):
         (alone,) = beam_search(models[1], max_tokens=int(limits[i]), contexts=sources.lines(i, i + 1), **given)

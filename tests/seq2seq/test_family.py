@@ -21,7 +21,7 @@ def test_it_learns_to_copy(arch):
     model = arch.fit(copies(400, longest=4), config, valid=copies(40, 9, longest=4), run=run)
     assert run.figures["valid_loss"] < 0.5
     unseen, expected = copies(30, 7, longest=4).epoch(0)
-    found = beam_search(model, width=1, max_tokens=6, patience=1.0, contexts=unseen)
+    found = beam_search(model, width=1, max_tokens=6, exact=False, contexts=unseen)
     right = sum(best.ids == expected.line(i).tolist() for i, (best,) in enumerate(found))
     assert right >= 20
 

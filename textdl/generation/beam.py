@@ -4,9 +4,11 @@ Hypotheses are ranked by log P / lp(length) with the length penalty of Wu et al.
 lp(n) = ((5 + n) / 6) ** alpha, where n counts the line end; alpha 0 ranks by probability.
 
 When is a line done? Left to itself the search is exact within its beam: all ends of lines at a step are looked at, and a
-line is done when no hypothesis that is still open could overtake its worst finished one. With `patience` p it is done as
-translation systems have it (Kasai et al. 2022): when p * width ends have come up among the best `width` of a step. That
-takes fewer steps, and with a length penalty often translates better, as very long lines are never reached.
+line is done when no hypothesis that is still open could overtake its worst finished one. Without `exact` it is done as
+translation systems have it: only ends among the best `width` of a step count, and a line is done once there were `width` of
+them (Kasai et al. 2022) and no open hypothesis, at the length that it has now, ranks above the worst finished one. That takes far
+fewer steps, and with a length penalty often translates better, as very long lines are never reached. (To count ends alone loses
+the best one: a model sure of itself leaves little to all other tokens alike, so </s> is among the best few at every step.)
 
 Rows of lines that are done are dropped, so the batch shrinks. Left out: coverage penalty, diversity.
 """
@@ -102,7 +104,7 @@ def beam_search(
     max_tokens: int | Ints = 100,
     length_penalty: float = 0.0,
     n_best: int = 1,
-    patience: float | None = None,
+    exact: bool = True,
     contexts: Encoded | None = None,
     prefixes: Encoded | None = None,
 ) -> list[list[Hypothesis]]:
@@ -113,7 +115,7 @@ def beam_search(
         max_tokens: tokens per hypothesis at most, the line end not counted; one number, or one for each line. Hypotheses
             that reach it are given only where fewer than n_best come to their line end.
         length_penalty: alpha, 0 to 10; above 0 favours longer lines.
-        patience: see above; None: exact.
+        exact: see above.
 
     Raises:
         UsageError: an impossible value.
@@ -129,9 +131,7 @@ def beam_search(
         raise UsageError(f"n-best {n_best} from a beam of {width}; the beam must be as wide")
     if not 0 <= length_penalty <= MOST_PENALTY:
         raise UsageError(f"length penalty {length_penalty}: it is 0 to {MOST_PENALTY:g}")
-    if patience is not None and not patience > 0:
-        raise UsageError(f"patience {patience}: it is above 0")
-    return _Search(width, length_penalty, n_best, patience).run(model, max_tokens, contexts, prefixes)
+    return _Search(width, length_penalty, n_best, exact).run(model, max_tokens, contexts, prefixes)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class _Search:
     width: int
     length_penalty: float
     n_best: int
-    patience: float | None
+    exact: bool
 
     def run(
         self, model: LanguageModel, max_tokens: int | Ints, contexts: Encoded | None, prefixes: Encoded | None
@@ -159,7 +159,7 @@ class _Search:
             rows, tokens, values, counts = self._best(step, totals, bounds)
             ends = totals + step.ends
             ended = np.empty(len(totals), np.bool_)
-            ending(ends, bounds, values, counts, 0 if self.patience is None else self.width, ended)
+            ending(ends, bounds, values, counts, 0 if self.exact else self.width, ended)
             anything = np.logical_or.reduceat(ended, bounds[:-1]).tolist()
             first_values, numbers, starts = values[:, 0].tolist(), counts.tolist(), bounds.tolist()
             going: list[int] = []
@@ -171,7 +171,7 @@ class _Search:
                         self._keep(line, past, row, float(ends[row]))
                 if past.length == line.limit:
                     self._cut_off(line, past, totals, first, last)
-                elif numbers[i] and not self._done(line, first_values[i]):
+                elif numbers[i] and not self._done(line, first_values[i], past.length + 1):
                     going.append(i)
             lines = [lines[i] for i in going]
             if lines:
@@ -215,14 +215,12 @@ class _Search:
         by_total = sorted(range(first, last), key=lambda row: -totals[row])[:wanted]
         line.found += [self._hypothesis(past.ids(row), float(totals[row]), False) for row in by_total]
 
-    def _done(self, line: _Line, best_open: float) -> bool:
-        """Whether a line needs no more steps."""
-        if len(line.found) < self.n_best:
+    def _done(self, line: _Line, best_open: float, length: int) -> bool:
+        """Whether a line needs no more steps. best_open: the highest total of so many tokens that goes on."""
+        if len(line.found) < self.n_best or (not self.exact and line.ended < self.width):
             return False
-        if self.patience is not None and line.ended >= self.patience * self.width:
-            return True
         # a log-probability only falls, and no penalty is above that of the greatest length
-        return best_open / self._lp(line.limit + 1) <= line.found[-1].score
+        return best_open / self._lp(line.limit + 1 if self.exact else length) <= line.found[-1].score
 
     def _hypothesis(self, ids: list[int], total: float, finished: bool) -> Hypothesis:
         return Hypothesis(ids, total, total / self._lp(len(ids) + finished), finished)
