@@ -240,6 +240,17 @@ def _turn(x: Any, count: int, width: int, cos: Any, sin: Any, start: int, direct
 
 
 @kernel
+def _made(
+    x: Any, start: int, count: int, column: int, width: int, normalise: bool, cos: Any, sin: Any, out: Any, scales: Any
+) -> None:  # fmt: skip
+    """Queries or keys of a head as they are multiplied: read, normalised and turned. See _read and _normalise."""
+    _read(x, start, count, column, width, out)
+    if normalise:
+        _normalise(out, count, width, scales)
+    _turn(out, count, width, cos, sin, start, 1.0)
+
+
+@kernel
 def _across(x: Any, room: int, width: int, out: Any) -> None:
     """x (room, width) to out (width, room), transposed."""
     for i in range(0, room, LANES):
@@ -297,19 +308,13 @@ def _forward(
         start, steps = starts[row], starts[row + 1] - starts[row]
         key_start, keys = key_starts[row], key_starts[row + 1] - key_starts[row]
         room = _up(keys)
-        _read(others, key_start, keys, key_column + column, width, k)
-        if normalise:
-            _normalise(k, keys, width, scales)
-        _turn(k, keys, width, cos, sin, key_start, 1.0)
+        _made(others, key_start, keys, key_column + column, width, normalise, cos, sin, k, scales)
         _across(k, room, width, k_across)
         _read(others, key_start, keys, key_column + size + column, width, v)
         for begin in range(0, steps, _TILE):
             count = min(_TILE, steps - begin)
             seen = min(keys, begin + count) if causal else keys
-            _read(queries, start + begin, count, column, width, q)
-            if normalise:
-                _normalise(q, count, width, scales)
-            _turn(q, count, width, cos, sin, start + begin, 1.0)
+            _made(queries, start + begin, count, column, width, normalise, cos, sin, q, scales)
             _product(q, width, 1, k_across, room, p, count, width, seen, False)
             for i in range(count):
                 end = min(keys, begin + i + 1) if causal else keys
@@ -369,10 +374,7 @@ def _backward(
         start, steps = starts[row], starts[row + 1] - starts[row]
         key_start, keys = key_starts[row], key_starts[row + 1] - key_starts[row]
         room = _up(keys)
-        _read(others, key_start, keys, key_column + column, width, k)
-        if normalise:
-            _normalise(k, keys, width, key_scales)
-        _turn(k, keys, width, cos, sin, key_start, 1.0)
+        _made(others, key_start, keys, key_column + column, width, normalise, cos, sin, k, key_scales)
         _across(k, room, width, k_across)
         _read(others, key_start, keys, key_column + size + column, width, v)
         _across(v, room, width, v_across)
@@ -382,10 +384,7 @@ def _backward(
         for begin in range(0, steps, _TILE):
             count = min(_TILE, steps - begin)
             seen = min(keys, begin + count) if causal else keys
-            _read(queries, start + begin, count, column, width, q)
-            if normalise:
-                _normalise(q, count, width, scales)
-            _turn(q, count, width, cos, sin, start + begin, 1.0)
+            _made(queries, start + begin, count, column, width, normalise, cos, sin, q, scales)
             _read(gradient, start + begin, count, column, width, do)
             _product(q, width, 1, k_across, room, p, count, width, seen, False)
             _product(do, width, 1, v_across, room, dp, count, width, seen, False)
