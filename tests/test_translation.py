@@ -6,7 +6,7 @@ import pytest
 
 import textdl
 from textdl.bundle import Source
-from textdl.errors import CorpusError, TextdlError, TextTypeError, UsageError
+from textdl.errors import TextdlError, TextTypeError, UsageError
 from textdl.protocols import Run
 from textdl.translation import Translation, _Enough, _joined, _Trial, draw_attention, translate
 
@@ -79,8 +79,16 @@ def test_unknown_scripts_and_long_lines_are_told(model):
     run = Run()
     list(translate(model, ["one two привет"], run=run, beam=1))
     assert not run.notes  # one letter is the odd one out, not the line
-    with pytest.raises(CorpusError, match=r"a line has 10,001 tokens \('one two.*10,000 are the most. Cut it"):
-        next(translate(model, ["one", "one two " * 5000 + "one"]))
+    run = Run()
+    endless = "one two " * 5000 + "one"
+    first, second, last, _ = translate(model, ["one", endless, "two", endless], run=run, beam=1)
+    assert first.text
+    assert last.text
+    assert second.source == endless
+    assert (second.texts, second.finished) == ([""], False)
+    (note,) = run.notes
+    assert "10,001 tokens ('one two" in note
+    assert "and 1 more: not translated" in note
 
 
 def test_copying_is_told():

@@ -27,7 +27,7 @@ from textdl.bundle import Model, Source, load
 from textdl.checkpoint import Checkpoint
 from textdl.corpus import Pairs, open_pairs, split_sentences
 from textdl.encoded import Encoded
-from textdl.errors import CorpusError, TextdlError, TextTypeError, UsageError
+from textdl.errors import TextdlError, TextTypeError, UsageError
 from textdl.evaluation.text import checked_lines
 from textdl.generation.beam import MOST_PENALTY, Hypothesis, beam_search
 from textdl.pair_preparation import MAX_TOKENS, PreparedPairs, prepare_pairs
@@ -389,7 +389,6 @@ def translate(
     Raises:
         UsageError: not a sequence-to-sequence model, or an impossible value.
         TextTypeError: no lines.
-        CorpusError, while lines are read: one has more than 10,000 tokens.
     """
     loaded = model if isinstance(model, Model) else load(model)
     if loaded.source is None:
@@ -465,18 +464,12 @@ class _Translator:
         """Sorted by length, so that lines side by side end together."""
         sources = self._source.encode(lines)
         lengths = np.diff(sources.offsets)
-        if lengths.max(initial=0) > _LONGEST:
-            line = lines[int(lengths.argmax())]
-            raise CorpusError(
-                f"translating: a line has {lengths.max():,} tokens ({line[:40]!r}...), and {_LONGEST:,} are the most. Cut it "
-                "into sentences first (--split-sentences)."
-            )
         found: dict[int, Translation] = {}
         following = 0
-        blank = np.array([not line.strip() for line in lines])
-        for row in np.flatnonzero(blank).tolist():
-            found[row] = Translation(lines[row], [""] * self._n_best, [0.0] * self._n_best, True)
-        order = np.flatnonzero(~blank)
+        blank, endless = np.array([not line.strip() for line in lines]), lengths > _LONGEST
+        for row in np.flatnonzero(blank | endless).tolist():
+            found[row] = Translation(lines[row], [""] * self._n_best, [0.0] * self._n_best, not endless[row])
+        order = np.flatnonzero(~(blank | endless))
         order = order[np.argsort(-lengths[order], kind="stable")]
         self._note_long(lengths, lines)
         ready = 0
@@ -491,8 +484,15 @@ class _Translator:
             following += 1
 
     def _note_long(self, lengths: Any, lines: list[str]) -> None:
+        if len(endless := np.flatnonzero(lengths > _LONGEST)):
+            row = int(endless[0])
+            more = f" and {len(endless) - 1:,} more" if len(endless) > 1 else ""
+            self._run.note(
+                f"a line of {lengths[row]:,} tokens ({lines[row][:40]!r}...){more}: not translated, as {_LONGEST:,} are the "
+                "most; an empty line stands in its place. Cut it into sentences first (--split-sentences)."
+            )
         if self._longest is not None:
-            long = np.flatnonzero(lengths > 2 * self._longest)
+            long = np.flatnonzero((lengths > 2 * self._longest) & (lengths <= _LONGEST))
             for row in long[:3].tolist():
                 self._run.note(
                     f"a line of {lengths[row]:,} tokens ({lines[row][:40]!r}...): the longest in training had "

@@ -67,6 +67,13 @@ def normed_heads(x):
     return norm(heads(x))
 
 
+GAINS = np.array([0.5, 1.0, 3.0], np.float32)
+
+
+def sharpened(q):
+    return q * torch.from_numpy(GAINS)[:, None, None]
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_each_row_attends_to_its_own_past(dtype, turned):
     lengths = np.array([1, 17, 4, 40, 16])
@@ -78,7 +85,7 @@ def test_each_row_attends_to_its_own_past(dtype, turned):
     cos, sin = angle.cos(), angle.sin()
     result, before = torch.zeros(ROWS, SIZE, dtype=dtype), slots.clone()
     many_rows.attend_past(
-        flat(projected), past, lengths, flat(slots), SIZE, WIDTH, cos.numpy(), sin.numpy(), flat(result)
+        flat(projected), past, lengths, flat(slots), GAINS, SIZE, cos.numpy(), sin.numpy(), flat(result)
     )
     assert torch.equal(slots[:55], before[:55])
     for row in range(ROWS):
@@ -89,7 +96,7 @@ def test_each_row_attends_to_its_own_past(dtype, turned):
         keys, values = (heads(slots[own, i]) for i in (0, 1))
         torch.testing.assert_close(keys[:, :, -1:], k, atol=TYPES[dtype], rtol=1e-2)
         torch.testing.assert_close(values[:, :, -1:], heads(projected[row, 2]))
-        expected = by_equations(q, keys, values, None)
+        expected = by_equations(sharpened(q), keys, values, None)
         torch.testing.assert_close(heads(result[row]), expected, atol=TYPES[dtype], rtol=1e-2)
 
 
@@ -97,21 +104,22 @@ def test_each_row_attends_to_its_source(dtype):
     bounds, owners = np.array([0, 1, 18, 22]), np.array([1, 1, 0, 2, 1])
     slots, projected = random_slots(dtype, 22), random(dtype, ROWS, SIZE, seed=2)
     result = torch.zeros(ROWS, SIZE, dtype=dtype)
-    many_rows.attend_sources(flat(projected), owners, bounds, flat(slots), SIZE, WIDTH, flat(result))
+    many_rows.attend_sources(flat(projected), owners, bounds, flat(slots), GAINS, SIZE, flat(result))
     for row, owner in enumerate(owners):
         keys, values = (heads(slots[bounds[owner] : bounds[owner + 1], i]) for i in (0, 1))
-        expected = by_equations(normed_heads(projected[row]), keys, values, None)
+        expected = by_equations(sharpened(normed_heads(projected[row])), keys, values, None)
         torch.testing.assert_close(heads(result[row]), expected, atol=TYPES[dtype], rtol=1e-2)
 
 
 def test_scores_as_far_apart_as_can_be():
-    """Of keys alike and opposite to the query the scores are sqrt(E) and -sqrt(E)."""
+    """Of keys alike and opposite to the query the scores are g sqrt(E) and -g sqrt(E)."""
+    gains = np.array([1.0, 3.0, 50.0], np.float32)
     key = norm(random(torch.float32, HEADS, WIDTH)).view(SIZE)
     for first, expected in ((key, 1.0), (-key, 1 / 2)):
         slots = torch.stack((torch.stack((first, torch.ones(SIZE))), torch.stack((-key, torch.zeros(SIZE)))))
         result = torch.zeros(1, SIZE)
         many_rows.attend_sources(
-            flat(key), np.array([0]), np.array([0, 2]), flat(slots), SIZE, WIDTH, flat(result)
+            flat(key), np.array([0]), np.array([0, 2]), flat(slots), gains, SIZE, flat(result)
         )  # fmt: skip
         torch.testing.assert_close(result, torch.full((1, SIZE), expected), atol=1e-4, rtol=1e-5)
 

@@ -11,11 +11,15 @@ LENGTHS = torch.tensor([3, 1, 70, 0, 17])  # 70: more queries than are taken at 
 OTHERS = torch.tensor([5, 40, 2, 1, 33])
 
 
-def by_equations(queries, keys, values, lengths, of_keys, shape, rotation):
+GAINS = torch.tensor([-0.3, 0.8])
+"""Their logarithms."""
+
+
+def by_equations(queries, keys, values, log_gains, lengths, of_keys, shape, rotation):
     """attention.by_equations, a row after the other."""
     q, k, v = (x.unflatten(1, (shape.heads, -1)) for x in (queries, keys, values))
-    if shape.normalise:
-        q, k = (torch.nn.functional.layer_norm(x, x.shape[-1:]) for x in (q, k))
+    q, k = (torch.nn.functional.layer_norm(x, x.shape[-1:]) for x in (q, k))
+    q = q * log_gains.exp()[:, None]
     if rotation is not None:
         q, k = rotate(q, rotation), rotate(k, rotation)
     rows, first, key_first = [], 0, 0
@@ -43,31 +47,31 @@ def assert_alike(fast, slow, given, seed=3, **tolerance):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("rotary", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("normalise", [False, True])
-def test_self_attention_and_its_gradient_are_those_of_the_equations(normalise, causal, rotary, threads, monkeypatch):
+def test_self_attention_and_its_gradient_are_those_of_the_equations(causal, rotary, threads, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    at, shape = Packing(LENGTHS, HEADS), Shape(HEADS, normalise, causal)
+    at, shape = Packing(LENGTHS, HEADS), Shape(HEADS, causal)
     rotation = Rotary(SIZE, HEADS, 10).rotation(at.positions, torch.float32) if rotary else None
     x = random(1, at.size, 3 * SIZE)
-    fast = attend_to_self(x, LENGTHS, shape, rotation)
-    slow = by_equations(*x.split(SIZE, 1), LENGTHS, LENGTHS, shape, rotation)
+    gains = GAINS.clone().requires_grad_()
+    fast = attend_to_self(x, gains, LENGTHS, shape, rotation)
+    slow = by_equations(*x.split(SIZE, 1), gains, LENGTHS, LENGTHS, shape, rotation)
     assert not fast[at.tokens :].any()
-    assert_alike(fast, slow, x, rtol=1e-4, atol=1e-5)
+    assert_alike(fast, slow, (x, gains), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_cross_attention_and_its_gradient_are_those_of_the_equations(normalise):
-    at, of_keys, shape = Packing(LENGTHS, HEADS), Packing(OTHERS, HEADS), Shape(HEADS, normalise, False)
+def test_cross_attention_and_its_gradient_are_those_of_the_equations():
+    at, of_keys, shape = Packing(LENGTHS, HEADS), Packing(OTHERS, HEADS), Shape(HEADS, False)
+    gains = GAINS.clone().requires_grad_()
     q, kv = random(1, at.size, SIZE), random(2, of_keys.size, 2 * SIZE)
-    fast = attend_to_other(q, LENGTHS, kv, OTHERS, shape)
-    slow = by_equations(q, *kv.split(SIZE, 1), LENGTHS, OTHERS, shape, None)
-    assert_alike(fast, slow, (q, kv), rtol=1e-4, atol=1e-5)
+    fast = attend_to_other(q, kv, gains, LENGTHS, OTHERS, shape)
+    slow = by_equations(q, *kv.split(SIZE, 1), gains, LENGTHS, OTHERS, shape, None)
+    assert_alike(fast, slow, (q, kv, gains), rtol=1e-4, atol=1e-5)
 
 
 def test_a_source_of_nothing_says_nothing():
     q, kv = random(1, 256, SIZE), random(2, 256, 2 * SIZE)
     lengths, others = torch.tensor([2, 3]), torch.tensor([0, 4])
-    out = attend_to_other(q, lengths, kv, others, Shape(HEADS, True, False))
+    out = attend_to_other(q, kv, GAINS, lengths, others, Shape(HEADS, False))
     assert not out[:2].any()
     assert out[2:5].all()
     for gradient in torch.autograd.grad(out.sum(), (q, kv)):
@@ -75,10 +79,10 @@ def test_a_source_of_nothing_says_nothing():
 
 
 def test_bfloat16_is_that_of_float32_rounded():
-    at, shape = Packing(LENGTHS, HEADS), Shape(HEADS, True, True)
+    at, shape = Packing(LENGTHS, HEADS), Shape(HEADS, True)
     low = random(1, at.size, 3 * SIZE).detach().bfloat16().requires_grad_()
     x = low.detach().float().requires_grad_()
-    fast, slow = attend_to_self(low, LENGTHS, shape, None), attend_to_self(x, LENGTHS, shape, None)
+    fast, slow = attend_to_self(low, GAINS, LENGTHS, shape, None), attend_to_self(x, GAINS, LENGTHS, shape, None)
     torch.testing.assert_close(fast, slow.bfloat16())
     weight = random(3, *fast.shape).detach().bfloat16()
     (a,), (b,) = torch.autograd.grad(fast, low, weight), torch.autograd.grad(slow, x, weight.float())

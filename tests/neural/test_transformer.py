@@ -225,7 +225,7 @@ def test_a_new_network_is_its_embeddings():
     embedded = made.softmax.weight[ids] * 8**0.5
     turned = torch.nn.functional.layer_norm(embedded, (8,)) @ made.turn.T
     torch.testing.assert_close(hidden, turned)
-    assert model.describe()["size"] == 12 * 8 + 12 + 8 * 8 + 2 * (4 * 64 + 2 * 8 * 32)
+    assert model.describe()["size"] == 12 * 8 + 12 + 8 * 8 + 2 * (4 * 64 + 2 + 2 * 8 * 32)
 
 
 @pytest.mark.parametrize(

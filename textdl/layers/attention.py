@@ -1,11 +1,12 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2): each position gathers from those it may look at.
 
-    q_i = W_q x_i    k_j = W_k y_j    v_j = W_v y_j      y = x: self-attention; y = the source: cross-attention
-    a_ij = softmax_j(q_i . k_j / sqrt(E))                over the j that the mask allows
-    o_i  = W_o sum_j a_ij v_j                            in H heads of E = D / H features, side by side
+    q_i = n(W_q x_i)   k_j = n(W_k y_j)   v_j = W_v y_j    y = x: self-attention; y = the source: cross-attention
+    a_ij = softmax_j(g q_i . k_j / sqrt(E))                over the j that the mask allows
+    o_i  = W_o sum_j a_ij v_j                              in H heads of E = D / H features, side by side
 
-With `normalise`, queries and keys get mean 0 and variance 1 first (Henry et al. 2020; Dehghani et al. 2023), so
-scores cannot grow beyond sqrt(E) and a high learning rate does no harm.
+n gives queries and keys mean 0 and variance 1, so that scores do not grow by chance and a high learning rate does no
+harm; they are within g sqrt(E), and how sharp a head may look, g, is learnt (Henry et al. 2020, equation 4). With g = 1
+the positions of a long string cannot be told apart well enough to copy it.
 
 `by_equations` is the middle line as it stands. What runs is, by what was measured:
 - torch's fused kernel, `F.scaled_dot_product_attention`, which never has the (T, S) scores in memory. On a
@@ -94,20 +95,26 @@ class LayerCache:
 class MultiHeadAttention(nn.Module):
     """H heads side by side. `forward` attends to its own sequence, `across` to another."""
 
-    def __init__(self, size: int, heads: int, *, normalise: bool = True):
+    def __init__(self, size: int, heads: int):
         super().__init__()
         if size % heads:
             raise UsageError(
                 f"--heads {heads}: {heads} heads cannot share {size} features. Choose a size that is a multiple of the heads."
             )
         self.heads = heads
-        self.normalise = normalise
         self.weight = nn.Parameter(torch.zeros(3, size, size))  # W_q, W_k, W_v: one product for all three
         self.output = nn.Parameter(torch.zeros(size, size))
+        self.log_gains = nn.Parameter(torch.zeros(heads))  # log g: g stays above 0
 
-    def initialise(self, generator: torch.Generator) -> None:
-        """W_o begins at 0: a new layer does nothing, and learns from there (Zhang et al. 2019, Fixup)."""
+    @property
+    def gains(self) -> Tensor:
+        """(H,) g of each head."""
+        return self.log_gains.float().exp()
+
+    def initialise(self, generator: torch.Generator, gain: float = 1.0) -> None:
+        """W_o begins at 0: a new layer does nothing, and learns from there (Zhang et al. 2019, Fixup). gain: g at first."""
         with torch.no_grad():
+            self.log_gains.fill_(math.log(gain))
             self.weight.normal_(0.0, 1.0 / math.sqrt(self.weight.shape[-1]), generator=generator)
             self.output.zero_()
 
@@ -119,24 +126,24 @@ class MultiHeadAttention(nn.Module):
             both, v = self._project(x, 0, 2), self._project(x, 2, 3)
         else:
             both, v = self._project(x, 0, 3).split((2 * self.heads, self.heads), dim=2)
-        both = self._normalised(both)  # queries and keys: half the calls of one by one
+        both = _normalised(both)  # queries and keys: half the calls of one by one
         if rotation is not None:
             both = rotate(both, rotation)
         q, k = both.transpose(1, 2).chunk(2, dim=1)
         v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.extend(k, v)
-        return self._joined(attend(q, k, v, view))
+        return self._joined(attend(self._sharpened(q), k, v, view))
 
     def keys_values(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """(B, S, D) to the (B, H, S, E) keys and values that `across` looks at: made once for a source."""
-        k, v = self._normalised(self._project(source, 1, 2)), self._project(source, 2, 3)
+        k, v = _normalised(self._project(source, 1, 2)), self._project(source, 2, 3)
         return k.transpose(1, 2), v.transpose(1, 2)
 
     def across(self, x: Tensor, keys_values: tuple[Tensor, Tensor], view: View) -> Tensor:
         """x (B, T, D) looks at another sequence."""
-        q = self._normalised(self._project(x, 0, 1))
-        return self._joined(attend(q.transpose(1, 2), *keys_values, view))
+        q = _normalised(self._project(x, 0, 1)).transpose(1, 2)
+        return self._joined(attend(self._sharpened(q), *keys_values, view))
 
     def packed(
         self, x: Tensor, at: Packing, rotation: Rotation | None = None, *, causal: bool = False,
@@ -152,26 +159,30 @@ class MultiHeadAttention(nn.Module):
         weight = self.weight.to(x.dtype)
         source, of_source = (x, at) if memory is None else memory
         if packed_attention.takes(x, self.heads):
-            shape = packed_attention.Shape(self.heads, self.normalise, causal)
+            shape = packed_attention.Shape(self.heads, causal)
             if memory is None:
                 projected = F.linear(x, weight.flatten(0, 1))
-                context = packed_attention.attend_to_self(projected, at.lengths, shape, rotation)
+                context = packed_attention.attend_to_self(projected, self.log_gains, at.lengths, shape, rotation)
             else:
                 queries, keys_values = F.linear(x, weight[0]), F.linear(source, weight[1:].flatten(0, 1))
-                context = packed_attention.attend_to_other(queries, at.lengths, keys_values, of_source.lengths, shape)
+                context = packed_attention.attend_to_other(
+                    queries, keys_values, self.log_gains, at.lengths, of_source.lengths, shape
+                )
             return F.linear(context, self.output.to(context.dtype))
-        q, k = (self._normalised(self._project(y, i, i + 1)) for i, y in enumerate((x, source)))
+        q, k = (_normalised(self._project(y, i, i + 1)) for i, y in enumerate((x, source)))
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
         v = self._project(source, 2, 3)
         q, k, v = at.side_by_side(q), of_source.side_by_side(k), of_source.side_by_side(v)
-        weighted = F.scaled_dot_product_attention(q, k, v, attn_mask=of_source.allowed(at, causal=causal))
+        weighted = F.scaled_dot_product_attention(
+            self._sharpened(q), k, v, attn_mask=of_source.allowed(at, causal=causal)
+        )
         context = at.end_to_end(weighted)
         return F.linear(context, self.output.to(context.dtype))
 
     def weights(self, x: Tensor, keys: Tensor, view: View) -> Tensor:
         """(B, H, T, S) how x (B, T, D) would look at keys (B, H, S, E) of `keys_values`. To be looked at."""
-        q = self._normalised(self._project(x, 0, 1)).transpose(1, 2)
+        q = self._sharpened(_normalised(self._project(x, 0, 1)).transpose(1, 2))
         scores = q @ keys.transpose(-1, -2) / math.sqrt(q.shape[-1])
         table = view.table(q.shape[2], keys.shape[2], x.device)
         return (scores if table is None else scores.masked_fill(~table, -math.inf)).softmax(dim=-1)
@@ -181,8 +192,13 @@ class MultiHeadAttention(nn.Module):
         weight = self.weight[first:last].flatten(0, 1).to(x.dtype)
         return F.linear(x, weight).unflatten(-1, ((last - first) * self.heads, -1))
 
-    def _normalised(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, x.shape[-1:]) if self.normalise else x
+    def _sharpened(self, queries: Tensor) -> Tensor:
+        """(B, H, T, E), times g."""
+        return queries * self.gains[:, None, None].to(queries.dtype)
 
     def _joined(self, heads: Tensor) -> Tensor:
         return F.linear(heads.transpose(1, 2).flatten(2), self.output.to(heads.dtype))
+
+
+def _normalised(x: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:])

@@ -28,6 +28,7 @@ from textdl.simd import (
     element,
     exp_minus,
     fma,
+    highest,
     larger,
     load,
     mul,
@@ -101,29 +102,33 @@ def _heads(x: Any, at: int, result: Floats, size: int, width: int, cos: Floats, 
 
 @kernel
 def _attend(
-    query: Floats, places: Ints, count: int, slots: Any, size: int, width: int, scores: Floats, result: Any, to: int
+    query: Floats, places: Ints, count: int, slots: Any, gains: Floats, size: int, scores: Floats, result: Any, to: int
 ) -> None:
-    """softmax(query . keys / sqrt(E)) values of one row, head by head, to result[to : to + size].
+    """softmax(g query . keys / sqrt(E)) values of one row, head by head, to result[to : to + size].
 
-    query: (size,); places: (count, ...) the slots it looks at; scores: scratch of (size / width, count made up to LANES).
-    As queries and keys are normalised, no score is above sqrt(E), and that is subtracted from them instead of the highest.
+    query: (size,); places: (count, ...) the slots it looks at; gains: (heads,) g; scores: scratch of (heads, count made up
+    to LANES).
     """
-    scale = np.float32(1.0 / math.sqrt(width))
+    heads = len(gains)
+    width = size // heads
     room = (count + LANES - 1) // LANES * LANES
-    for head in range(size // width):
+    for head in range(heads):
         store(scores, (head + 1) * room - LANES, splat(np.float32(-np.inf)))
     for t in range(count):
         at = element(places, t) * 2 * size
-        for head in range(size // width):
+        for head in range(heads):
             products = splat(np.float32(0.0))
             for j in range(head * width, (head + 1) * width, LANES):
                 products = fma(load(query, j), load(slots, at + j), products)
-            scores[head * room + t] = total(products) * scale
-    highest_there_is = splat(np.float32(math.sqrt(width)))
-    for head in range(size // width):
+            scores[head * room + t] = total(products)
+    for head in range(heads):
         first, sums = head * room, splat(np.float32(0.0))
+        greatest = load(scores, first)
+        for t in range(first + LANES, first + room, LANES):
+            greatest = larger(greatest, load(scores, t))
+        top, scale = splat(highest(greatest)), splat(gains[head] / np.float32(math.sqrt(width)))
         for t in range(first, first + room, LANES):
-            weights = exp_minus(sub(highest_there_is, load(scores, t)))
+            weights = exp_minus(mul(sub(load(scores, t), top), scale))
             store(scores, t, weights)
             sums = add(sums, weights)
         share = splat(np.float32(1.0) / total(sums))
@@ -137,21 +142,29 @@ def _attend(
 
 @kernel
 def attend_past(
-    projected: Any, past: Ints, lengths: Ints, slots: Any, size: int, width: int, cos: Floats, sin: Floats, result: Any
+    projected: Any,
+    past: Ints,
+    lengths: Ints,
+    slots: Any,
+    gains: Floats,
+    size: int,
+    cos: Floats,
+    sin: Floats,
+    result: Any,
 ) -> None:
     """Self-attention of a position more of each row, which is written into its slot first.
 
     Args:
         projected: (R, 3, D) queries, keys, values, as they come from their product.
         past: (R, room) the slots of each row, its new one among them; lengths: (R,) how many there are.
-        slots: (slots, 2 D); size: D; width: E, features of a head.
+        slots: (slots, 2 D); gains: (H,) float32, g of each head; size: D.
         cos, sin: (R, E / 2) by what queries and keys are turned; (R, 0): they are not.
         result: (R, D).
     """
-    longest = 0
+    longest, width = 0, size // len(gains)
     for length in lengths:
         longest = max(longest, length)
-    scores = np.empty(size // width * (longest + LANES), np.float32)
+    scores = np.empty(len(gains) * (longest + LANES), np.float32)
     query, key = np.empty(size, np.float32), np.empty(size, np.float32)
     for row in range(len(lengths)):
         at, to = row * 3 * size, past[row, lengths[row] - 1] * 2 * size
@@ -160,27 +173,27 @@ def attend_past(
         for j in range(0, size, LANES):
             store(slots, to + j, load(key, j))
             store(slots, to + size + j, load(projected, at + 2 * size + j))
-        _attend(query, past[row], lengths[row], slots, size, width, scores, result, row * size)
+        _attend(query, past[row], lengths[row], slots, gains, size, scores, result, row * size)
 
 
 @kernel
 def attend_sources(
-    projected: Any, owners: Ints, bounds: Ints, slots: Any, size: int, width: int, result: Any
+    projected: Any, owners: Ints, bounds: Ints, slots: Any, gains: Floats, size: int, result: Any
 ) -> None:  # fmt: skip
     """Cross-attention: row r looks at the slots from bounds[owners[r]] to bounds[owners[r] + 1].
 
     Args:
-        projected: (R, D) queries; slots: (slots, 2 D), of `keys_values`; result: (R, D).
+        projected: (R, D) queries; slots: (slots, 2 D), of `keys_values`; gains: (H,) float32, g of each head; result: (R, D).
     """
-    longest = 0
+    longest, width = 0, size // len(gains)
     for source in range(len(bounds) - 1):
         longest = max(longest, bounds[source + 1] - bounds[source])
-    scores = np.empty(size // width * (longest + LANES), np.float32)
+    scores = np.empty(len(gains) * (longest + LANES), np.float32)
     query, places, nothing = np.empty(size, np.float32), np.arange(bounds[-1]), np.empty(0, np.float32)
     for row in range(len(owners)):
         first, last = bounds[owners[row]], bounds[owners[row] + 1]
         _heads(projected, row * size, query, size, width, nothing, nothing)
-        _attend(query, places[first:last], last - first, slots, size, width, scores, result, row * size)
+        _attend(query, places[first:last], last - first, slots, gains, size, scores, result, row * size)
 
 
 @kernel

@@ -45,6 +45,7 @@ class OneRow:
             for attention, net in ((layer.attention, layer.feed_forward) for layer in layers)
             for part in (attention.weight, attention.output, net.inner, net.output)
         ]
+        self._gains = torch.stack([layer.attention.gains.detach() for layer in layers]).numpy()
         self._inner_size = len(layers[0].feed_forward.inner)
         self._relu2 = layers[0].feed_forward.activation is squared_relu
         self._turn = turn.detach().numpy()
@@ -62,7 +63,7 @@ class OneRow:
         hidden = x.numpy().copy()
         addresses = np.array([weight.data_ptr() for weight in self._weights]).reshape(-1, 4)
         _through(
-            hidden, addresses, self._inner_size, self._relu2, self._turn, cache.numpy(), position, cos, sin
+            hidden, addresses, self._gains, self._inner_size, self._relu2, self._turn, cache.numpy(), position, cos, sin
         )  # fmt: skip
         return torch.from_numpy(hidden)
 
@@ -81,6 +82,7 @@ def _floats(typing: Any, address: Any) -> Any:
 def _through(
     x: Floats,
     weights: Ints,
+    gains: Floats,
     inner_size: int,
     relu2: bool,
     turn: Floats,
@@ -105,7 +107,9 @@ def _through(
             keys[head, position] = projected[size + head * width : size + (head + 1) * width]
             values[head, position] = projected[2 * size + head * width : 2 * size + (head + 1) * width]
             query = projected[head * width : (head + 1) * width]
-            _attend(query, keys[head], values[head], scores, context[head * width : (head + 1) * width])
+            _attend(
+                query, keys[head], values[head], gains[layer, head], scores, context[head * width : (head + 1) * width]
+            )
         _product(carray(_floats(weights[layer, 1]), (size, size)), context, added)
         _add(x, added)
         _norm(x, normed)
@@ -160,9 +164,9 @@ def _rotate(x: Floats, cos: Floats, sin: Floats) -> None:
 
 
 @kernel
-def _attend(query: Floats, keys: Floats, values: Floats, scores: Floats, result: Floats) -> None:
+def _attend(query: Floats, keys: Floats, values: Floats, gain: float, scores: Floats, result: Floats) -> None:
     width = len(query)
-    scale = np.float32(1.0 / math.sqrt(width))
+    scale = np.float32(gain / math.sqrt(width))
     highest = np.float32(-np.inf)
     for s in range(len(scores)):
         score = np.float32(0.0)

@@ -3,14 +3,15 @@
 What attention.py has as equations, of one head of one row at a time, in float32 whatever it is given:
 
     q, k    read, normalised and turned (positions.py)
-    P       = softmax(q k^T / sqrt(E)), of so many queries at a time that it stays in the cache
+    P       = softmax(g q k^T / sqrt(E)), of so many queries at a time that it stays in the cache
     o       = P v
 
 and back, where P is made anew from q, k and the logarithm of its sums (Dao et al. 2022):
 
     dv      = P^T do                      dP = do v^T
-    dS      = P (dP - sum_s P dP) / sqrt(E)
+    dS      = P (dP - sum_s P dP) g / sqrt(E)
     dq      = dS k                        dk = dS^T q        and through the turn and the normalisation
+    d log g = sum_t q_t . dq_t
 
 On a processor, torch's operations on rows side by side take three times as long: padding, masks, and ten passes over what
 lies between two products.
@@ -63,8 +64,6 @@ class Shape:
     """What kind of attention it is."""
 
     heads: int
-    normalise: bool
-    """Queries and keys of each head to mean 0 and variance 1."""
     causal: bool
     """Each looks no further than itself."""
 
@@ -75,24 +74,30 @@ def takes(x: Tensor, heads: int) -> bool:
     return x.device.type == "cpu" and whole
 
 
-def attend_to_self(projected: Tensor, lengths: Tensor, shape: Shape, rotation: Rotation | None) -> Tensor:
+def attend_to_self(
+    projected: Tensor, log_gains: Tensor, lengths: Tensor, shape: Shape, rotation: Rotation | None
+) -> Tensor:
     """(N, 3 D), queries, keys and values of rows end to end, to (N, D). Behind the rows: zeros.
 
     Args:
+        log_gains: (H,) float32, log g of each head.
         lengths: (B,) of the rows; their sum is at most N.
         rotation: of queries and keys, (N, 1, E / 2) twice, or None.
     """
-    result: Tensor = _Attend.apply(projected, None, lengths, lengths, shape, rotation)
+    result: Tensor = _Attend.apply(projected, None, log_gains, lengths, lengths, shape, rotation)
     return result
 
 
-def attend_to_other(queries: Tensor, lengths: Tensor, keys_values: Tensor, of_keys: Tensor, shape: Shape) -> Tensor:
+def attend_to_other(
+    queries: Tensor, keys_values: Tensor, log_gains: Tensor, lengths: Tensor, of_keys: Tensor, shape: Shape
+) -> Tensor:
     """(N, D) queries and (M, 2 D) keys and values to (N, D): row i looks at row i of the others.
 
     Args:
+        log_gains: (H,) float32, log g of each head.
         lengths, of_keys: (B,) of the rows of both.
     """
-    result: Tensor = _Attend.apply(queries, keys_values, lengths, of_keys, shape, None)
+    result: Tensor = _Attend.apply(queries, keys_values, log_gains, lengths, of_keys, shape, None)
     return result
 
 
@@ -101,8 +106,8 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, keys_values: Tensor | None, lengths: Tensor, of_keys: Tensor, shape: Shape,
-        rotation: Rotation | None,
+        ctx: Any, queries: Tensor, keys_values: Tensor | None, log_gains: Tensor, lengths: Tensor, of_keys: Tensor,
+        shape: Shape, rotation: Rotation | None,
     ) -> Tensor:  # fmt: skip
         queries = queries.contiguous()
         keys_values = None if keys_values is None else keys_values.contiguous()
@@ -111,8 +116,8 @@ class _Attend(torch.autograd.Function):
         context[int(lengths.sum()) :] = 0.0
         log_sums = torch.empty(len(queries), shape.heads)
         ctx.shape = shape
-        ctx.save_for_backward(queries, keys_values, lengths, of_keys, log_sums, *(rotation or ()))
-        arguments = _arguments(queries, keys_values, lengths, of_keys, shape, rotation)
+        ctx.save_for_backward(queries, keys_values, log_gains, lengths, of_keys, log_sums, *(rotation or ()))
+        arguments = _arguments(queries, keys_values, log_gains, lengths, of_keys, shape, rotation)
         out = [array(context), array(log_sums)]
         by_rows(len(lengths) * shape.heads, _PAIRS, lambda first, last: _forward(first, last, *arguments, *out))
         return context
@@ -120,27 +125,30 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys_values, lengths, of_keys, log_sums, *rotation = ctx.saved_tensors
+        queries, keys_values, log_gains, lengths, of_keys, log_sums, *rotation = ctx.saved_tensors
         dq = torch.empty_like(queries)
         dq[int(lengths.sum()) :] = 0.0
         dkv = dq
         if keys_values is not None:
             dkv = torch.empty_like(keys_values)
             dkv[int(of_keys.sum()) :] = 0.0
-        arguments = _arguments(queries, keys_values, lengths, of_keys, ctx.shape, rotation or None)
-        more = [array(t) for t in (log_sums, gradient.contiguous(), dq, dkv)]
+        along = torch.zeros(len(lengths), ctx.shape.heads)
+        arguments = _arguments(queries, keys_values, log_gains, lengths, of_keys, ctx.shape, rotation or None)
+        more = [array(t) for t in (log_sums, gradient.contiguous(), dq, dkv, along)]
         by_rows(len(lengths) * ctx.shape.heads, _PAIRS, lambda first, last: _backward(first, last, *arguments, *more))
-        return dq, None if keys_values is None else dkv, None, None, None, None
+        return dq, None if keys_values is None else dkv, along.sum(0), None, None, None, None
 
 
 def _arguments(
-    queries: Tensor, keys_values: Tensor | None, lengths: Tensor, of_keys: Tensor, shape: Shape, rotation: Any
+    queries: Tensor, keys_values: Tensor | None, log_gains: Tensor, lengths: Tensor, of_keys: Tensor, shape: Shape,
+    rotation: Any,
 ) -> tuple[Any, ...]:  # fmt: skip
     starts = (np.concatenate(([0], np.cumsum(n.numpy()))) for n in (lengths, of_keys))
     cos, sin = (_NOTHING, _NOTHING) if not rotation else (part.float().flatten(1).numpy() for part in rotation)
     others = queries if keys_values is None else keys_values
     key_column = queries.shape[1] // 3 if keys_values is None else 0
-    return array(queries), array(others), key_column, *starts, shape.heads, shape.normalise, shape.causal, cos, sin
+    gains = array(log_gains.float().exp())
+    return array(queries), array(others), key_column, *starts, gains, shape.causal, cos, sin
 
 
 @kernel
@@ -241,12 +249,11 @@ def _turn(x: Any, count: int, width: int, cos: Any, sin: Any, start: int, direct
 
 @kernel
 def _made(
-    x: Any, start: int, count: int, column: int, width: int, normalise: bool, cos: Any, sin: Any, out: Any, scales: Any
+    x: Any, start: int, count: int, column: int, width: int, cos: Any, sin: Any, out: Any, scales: Any
 ) -> None:  # fmt: skip
     """Queries or keys of a head as they are multiplied: read, normalised and turned. See _read and _normalise."""
     _read(x, start, count, column, width, out)
-    if normalise:
-        _normalise(out, count, width, scales)
+    _normalise(out, count, width, scales)
     _turn(out, count, width, cos, sin, start, 1.0)
 
 
@@ -260,41 +267,40 @@ def _across(x: Any, room: int, width: int, out: Any) -> None:
 
 @kernel
 def _write(
-    gradient: Any, x: Any, scales: Any, count: int, width: int, normalise: bool, cos: Any, sin: Any, out: Any, start: int,
-    column: int,
-) -> None:  # fmt: skip
-    """The gradient of what became x, back through turn and normalisation, to where it came from.
+    gradient: Any, x: Any, scales: Any, count: int, width: int, cos: Any, sin: Any, out: Any, start: int, column: int
+) -> float:  # fmt: skip
+    """The gradient of what became x, back through turn and normalisation, to where it came from; gives sum gradient . x.
 
     A turn leaves products as they are, so the share along x is taken off before it is turned back.
     """
-    share = np.float32(1.0 / width)
-    if normalise:
-        for i in range(count):
-            acc = splat(np.float32(0))
-            for j in range(i * width, (i + 1) * width, LANES):
-                acc = fma(load(gradient, j), load(x, j), acc)
-            slope = splat(total(acc) * share)
-            for j in range(i * width, (i + 1) * width, LANES):
-                store(gradient, j, sub(load(gradient, j), mul(load(x, j), slope)))
+    share, along = np.float32(1.0 / width), np.float32(0)
+    for i in range(count):
+        acc = splat(np.float32(0))
+        for j in range(i * width, (i + 1) * width, LANES):
+            acc = fma(load(gradient, j), load(x, j), acc)
+        product = total(acc)
+        along += product
+        slope = splat(product * share)
+        for j in range(i * width, (i + 1) * width, LANES):
+            store(gradient, j, sub(load(gradient, j), mul(load(x, j), slope)))
     _turn(gradient, count, width, cos, sin, start, -1.0)
     for i in range(count):
         row = out[start + i]
-        mean, factor = splat(np.float32(0)), splat(np.float32(1))
-        if normalise:
-            acc = splat(np.float32(0))
-            for j in range(i * width, (i + 1) * width, LANES):
-                acc = add(acc, load(gradient, j))
-            mean, factor = splat(total(acc) * share), splat(scales[i])
+        acc = splat(np.float32(0))
+        for j in range(i * width, (i + 1) * width, LANES):
+            acc = add(acc, load(gradient, j))
+        mean, factor = splat(total(acc) * share), splat(scales[i])
         for j in range(0, width, LANES):
             store(row, column + j, mul(sub(load(gradient, i * width + j), mean), factor))
+    return float(along)
 
 
 @kernel
 def _forward(
-    first: int, last: int, queries: Any, others: Any, key_column: int, starts: Any, key_starts: Any, heads: int,
-    normalise: bool, causal: bool, cos: Any, sin: Any, context: Any, log_sums: Any,
+    first: int, last: int, queries: Any, others: Any, key_column: int, starts: Any, key_starts: Any, gains: Any,
+    causal: bool, cos: Any, sin: Any, context: Any, log_sums: Any,
 ) -> None:  # fmt: skip
-    size = context.shape[1]
+    size, heads = context.shape[1], len(gains)
     width = size // heads
     longest = _longest(key_starts)
     k, v = np.empty(longest * width, np.float32), np.empty(longest * width, np.float32)
@@ -302,23 +308,23 @@ def _forward(
     q, o = np.empty(_TILE * width, np.float32), np.empty(_TILE * width, np.float32)
     p = np.empty(_TILE * longest, np.float32)
     scales = np.empty(max(longest, _TILE), np.float32)
-    scale = splat(np.float32(1.0 / math.sqrt(width)))
     for pair in range(first, last):
-        row, column = pair // heads, pair % heads * width
+        row, head = pair // heads, pair % heads
+        column, scale = head * width, splat(gains[head] / np.float32(math.sqrt(width)))
         start, steps = starts[row], starts[row + 1] - starts[row]
         key_start, keys = key_starts[row], key_starts[row + 1] - key_starts[row]
         room = _up(keys)
-        _made(others, key_start, keys, key_column + column, width, normalise, cos, sin, k, scales)
+        _made(others, key_start, keys, key_column + column, width, cos, sin, k, scales)
         _across(k, room, width, k_across)
         _read(others, key_start, keys, key_column + size + column, width, v)
         for begin in range(0, steps, _TILE):
             count = min(_TILE, steps - begin)
             seen = min(keys, begin + count) if causal else keys
-            _made(queries, start + begin, count, column, width, normalise, cos, sin, q, scales)
+            _made(queries, start + begin, count, column, width, cos, sin, q, scales)
             _product(q, width, 1, k_across, room, p, count, width, seen, False)
             for i in range(count):
                 end = min(keys, begin + i + 1) if causal else keys
-                log_sums[start + begin + i, column // width] = _softmax(p, i * room, end, _up(seen), scale)
+                log_sums[start + begin + i, head] = _softmax(p, i * room, end, _up(seen), scale)
             _product(p, room, 1, v, width, o, count, seen, width, False)
             for i in range(count):
                 out = context[start + begin + i]
@@ -351,10 +357,10 @@ def _softmax(p: Any, at: int, end: int, room: int, scale: Any) -> float:
 
 @kernel
 def _backward(
-    first: int, last: int, queries: Any, others: Any, key_column: int, starts: Any, key_starts: Any, heads: int,
-    normalise: bool, causal: bool, cos: Any, sin: Any, log_sums: Any, gradient: Any, dq_out: Any, dkv_out: Any,
+    first: int, last: int, queries: Any, others: Any, key_column: int, starts: Any, key_starts: Any, gains: Any,
+    causal: bool, cos: Any, sin: Any, log_sums: Any, gradient: Any, dq_out: Any, dkv_out: Any, along: Any,
 ) -> None:  # fmt: skip
-    size = gradient.shape[1]
+    size, heads = gradient.shape[1], len(gains)
     width = size // heads
     longest = _longest(key_starts)
     k, v = np.empty(longest * width, np.float32), np.empty(longest * width, np.float32)
@@ -367,14 +373,13 @@ def _backward(
     )
     p, dp = np.empty(_TILE * longest, np.float32), np.empty(_TILE * longest, np.float32)
     scales, key_scales = np.empty(_TILE, np.float32), np.empty(longest, np.float32)
-    scale = np.float32(1.0 / math.sqrt(width))
     for pair in range(first, last):
         row, head = pair // heads, pair % heads
-        column = head * width
+        column, factor = head * width, splat(gains[head] / np.float32(math.sqrt(width)))
         start, steps = starts[row], starts[row + 1] - starts[row]
         key_start, keys = key_starts[row], key_starts[row + 1] - key_starts[row]
         room = _up(keys)
-        _made(others, key_start, keys, key_column + column, width, normalise, cos, sin, k, key_scales)
+        _made(others, key_start, keys, key_column + column, width, cos, sin, k, key_scales)
         _across(k, room, width, k_across)
         _read(others, key_start, keys, key_column + size + column, width, v)
         _across(v, room, width, v_across)
@@ -384,13 +389,13 @@ def _backward(
         for begin in range(0, steps, _TILE):
             count = min(_TILE, steps - begin)
             seen = min(keys, begin + count) if causal else keys
-            _made(queries, start + begin, count, column, width, normalise, cos, sin, q, scales)
+            _made(queries, start + begin, count, column, width, cos, sin, q, scales)
             _read(gradient, start + begin, count, column, width, do)
             _product(q, width, 1, k_across, room, p, count, width, seen, False)
             _product(do, width, 1, v_across, room, dp, count, width, seen, False)
             for i in range(count):
                 end = min(keys, begin + i + 1) if causal else keys
-                at, factor, log_sum = i * room, splat(scale), splat(log_sums[start + begin + i, head])
+                at, log_sum = i * room, splat(log_sums[start + begin + i, head])
                 acc = splat(np.float32(0))
                 for j in range(0, _up(seen), LANES):
                     power = exp_minus(sub(mul(load(p, at + j), factor), log_sum))
@@ -403,8 +408,8 @@ def _backward(
             _product(p, 1, room, do, width, dv, seen, count, width, True)
             _product(dp, 1, room, q, width, dk, seen, count, width, True)
             _product(dp, room, 1, k, width, dq, count, seen, width, False)
-            _write(dq, q, scales, count, width, normalise, cos, sin, dq_out, start + begin, column)
-        _write(dk, k, key_scales, keys, width, normalise, cos, sin, dkv_out, key_start, key_column + column)
+            along[row, head] += _write(dq, q, scales, count, width, cos, sin, dq_out, start + begin, column)
+        _write(dk, k, key_scales, keys, width, cos, sin, dkv_out, key_start, key_column + column)
         for i in range(keys):
             out = dkv_out[key_start + i]
             for j in range(0, width, LANES):

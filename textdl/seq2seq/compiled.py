@@ -149,6 +149,9 @@ class CompiledModel(Seq2SeqModel):
             )
             for layer in layers
         ]  # fmt: skip
+        self._gains: list[tuple[Floats, Floats]] = [
+            (layer.attention.gains.numpy(), layer.cross.gains.numpy()) for layer in layers
+        ]
         self._keys_values = torch.cat([layer.cross.weight[1:].flatten(0, 1) for layer in layers]).to(self._dtype)
         more = -network.vocab_size % LANES
         softmax = network.softmax
@@ -247,14 +250,16 @@ class CompiledModel(Seq2SeqModel):
             n.normed.rows.copy_(n.x.rows)
         else:
             many_rows.norm(n.x.flat, rows, n.normed.flat, size)
-        for weights, slots, sources in zip(self._weights, search.slots, search.sources, strict=True):
+        for weights, gains, slots, sources in zip(
+            self._weights, self._gains, search.slots, search.sources, strict=True
+        ):
             projection, output, query, output_across, inner, output_inner = weights
             _product(n.normed, projection, n.projected, rows)
-            self._attend_past(n, state, slots, cos, sin)
+            self._attend_past(n, state, slots, gains[0], cos, sin)
             _product(n.context, output, n.added, rows)
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
             _product(n.normed, query, n.query, rows)
-            self._attend_sources(n, state, sources)
+            self._attend_sources(n, state, sources, gains[1])
             _product(n.context, output_across, n.added, rows)
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
             _product(n.normed, inner, n.inner, rows)
@@ -266,24 +271,26 @@ class CompiledModel(Seq2SeqModel):
             many_rows.add_norm(n.x.flat, n.added.flat, rows, n.normed.flat, size, post_norm)
         return n, state
 
-    def _attend_past(self, n: _Numbers, state: CompiledState, slots: Any, cos: Floats, sin: Floats) -> None:
+    def _attend_past(
+        self, n: _Numbers, state: CompiledState, slots: Any, gains: Floats, cos: Floats, sin: Floats
+    ) -> None:
         size = self._size
 
         def some(first: int, last: int) -> None:
             many_rows.attend_past(
                 n.projected.flat[3 * size * first : 3 * size * last], state.past[first:last], state.lengths[first:last], slots,
-                size, self._width, cos[first:last], sin[first:last], n.context.flat[size * first : size * last],
+                gains, size, cos[first:last], sin[first:last], n.context.flat[size * first : size * last],
             )  # fmt: skip
 
         by_rows(len(state.lengths), _ROWS, some)
 
-    def _attend_sources(self, n: _Numbers, state: CompiledState, sources: Any) -> None:
+    def _attend_sources(self, n: _Numbers, state: CompiledState, sources: Any, gains: Floats) -> None:
         size = self._size
 
         def some(first: int, last: int) -> None:
             rows = slice(size * first, size * last)
             many_rows.attend_sources(
-                n.query.flat[rows], state.owners[first:last], state.search.bounds, sources, size, self._width,
+                n.query.flat[rows], state.owners[first:last], state.search.bounds, sources, gains, size,
                 n.context.flat[rows],
             )  # fmt: skip
 
