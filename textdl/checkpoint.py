@@ -34,7 +34,7 @@ from textdl import scratch
 from textdl.errors import ModelError, UsageError
 from textdl.storage import Reader, check_output, discard, fsync, is_model, reason, saving
 
-VERSION = 1
+VERSION = 2
 
 Value = str | int | float | bool | None
 
@@ -248,7 +248,7 @@ class Checkpoint:
         if found.card.get("checkpoint") != VERSION:
             raise ModelError(
                 f"{self.name} is no checkpoint that this textdl knows (version {found.card.get('checkpoint')}, "
-                f"expected {VERSION}). Move it away, or choose another -o."
+                f"expected {VERSION}). Start anew with --no-resume, or choose another -o."
             )
         return found
 

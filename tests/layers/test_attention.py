@@ -133,6 +133,13 @@ def test_rows_of_a_cache_may_have_come_to_different_places():
     torch.testing.assert_close(got[:, 0], whole[[0, 1], [2, 4]])
 
 
+def test_before_it_was_learnt_how_sharply_heads_look_it_was_1():
+    made = layer()
+    older = {name: value for name, value in made.state_dict().items() if name != "log_gains"}
+    made.load_state_dict(older)
+    assert made.gains.tolist() == [1.0] * H
+
+
 def test_heads_must_share_the_features():
     with pytest.raises(UsageError, match="3 heads cannot share 8 features"):
         MultiHeadAttention(8, 3)

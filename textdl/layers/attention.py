@@ -105,6 +105,7 @@ class MultiHeadAttention(nn.Module):
         self.weight = nn.Parameter(torch.zeros(3, size, size))  # W_q, W_k, W_v: one product for all three
         self.output = nn.Parameter(torch.zeros(size, size))
         self.log_gains = nn.Parameter(torch.zeros(heads))  # log g: g stays above 0
+        self.register_load_state_dict_pre_hook(_with_gains)
 
     @property
     def gains(self) -> Tensor:
@@ -202,3 +203,8 @@ class MultiHeadAttention(nn.Module):
 
 def _normalised(x: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:])
+
+
+def _with_gains(attention: MultiHeadAttention, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """In networks that were saved before g was learnt it is 1."""
+    state.setdefault(f"{prefix}log_gains", torch.zeros(attention.heads))

@@ -92,7 +92,7 @@ class Config(Seq2SeqConfig):
         """See TrainingConfig."""
         return (
             Rung(0, 0, {"size": 128, "heads": 2, "layers": 2}),
-            Rung(50_000, 2_000_000, {"size": 192, "heads": 4, "layers": 3}),
+            Rung(50_000, 4_000_000, {"size": 192, "heads": 4, "layers": 3}),
             Rung(200_000, 8_000_000, {"size": 256, "heads": 4, "layers": 4}),
         )
 
