@@ -22,8 +22,8 @@ from textdl.errors import UsageError
 LONGEST = 40
 """Letters of a string, unless it is said otherwise."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_PAIRS = 50_000
-"""So many that a network of two minutes hardly reads them twice."""
+_PAIRS = 200_000
+"""So many that a network of two minutes hardly reads them twice: it cannot learn them by heart, and needs no dropout."""
 _LONGER = 500
 """Pairs of longer strings: they are for testing."""
 _MONTHS = (

@@ -93,7 +93,7 @@ class Config(Seq2SeqConfig):
         return (
             Rung(0, 0, {"size": 128, "heads": 2, "layers": 2}),
             Rung(50_000, 4_000_000, {"size": 192, "heads": 4, "layers": 3}),
-            Rung(200_000, 8_000_000, {"size": 256, "heads": 4, "layers": 4}),
+            Rung(1_000_000, 8_000_000, {"size": 256, "heads": 4, "layers": 4}),
         )
 
     def adamw_rate(self, sizes: Mapping[str, int], vocab_size: int) -> float:
