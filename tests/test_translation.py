@@ -6,7 +6,10 @@ import pytest
 
 import textdl
 from textdl.bundle import Source
+from textdl.corpus import open_pairs
+from textdl.corpus.pairs import PairLedger
 from textdl.errors import TextdlError, TextTypeError, UsageError
+from textdl.pair_preparation import doubts
 from textdl.protocols import Run
 from textdl.translation import Translation, _Enough, _joined, _Trial, draw_attention, translate
 
@@ -101,6 +104,12 @@ def test_copying_is_told():
     run = Run()
     list(translate(copier, ["abc", "bad", "cab", "dab", "ad"], run=run))
     assert any("the model copies" in note for note in run.notes)
+
+
+def test_copying_on_purpose_is_not_told():
+    ledger = PairLedger(kept=10, copies=9)
+    assert any("will copy" in doubt for doubt in doubts(open_pairs("toy:reverse"), ledger))
+    assert not any("will copy" in doubt for doubt in doubts(open_pairs("toy:copy"), ledger))
 
 
 @pytest.mark.slow

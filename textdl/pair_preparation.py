@@ -22,6 +22,7 @@ from textdl.arguments import check_tokenizers
 from textdl.bundle import Source
 from textdl.corpus import Corpus, Pairs, line_fingerprints
 from textdl.corpus.pairs import PairLedger
+from textdl.corpus.toys import COPYING
 from textdl.encoded import UNK, Encoded
 from textdl.encoding import encode_corpus
 from textdl.errors import CorpusError, UsageError
@@ -324,7 +325,7 @@ def exchanged(profiles: Sequence[Profile], valid: Pairs, name: str) -> Iterator[
 
 def doubts(pairs: Pairs, ledger: PairLedger) -> Iterator[str]:
     """Sentences on what looks wrong with training pairs."""
-    if ledger.kept and ledger.copies > 0.2 * ledger.kept:
+    if ledger.kept and ledger.copies > 0.2 * ledger.kept and pairs.name != COPYING:
         yield (
             f"in {ledger.copies / ledger.kept:.0%} of the pairs the target is the source again: a model of them will copy. "
             "Are both sides meant to be in one language?"

@@ -26,6 +26,7 @@ from textdl.arguments import check_flags, check_wholes, deadline, is_a, option
 from textdl.bundle import Model, Source, load
 from textdl.checkpoint import Checkpoint
 from textdl.corpus import Pairs, open_pairs, split_sentences
+from textdl.corpus.toys import COPYING
 from textdl.encoded import Encoded
 from textdl.errors import TextdlError, TextTypeError, UsageError
 from textdl.evaluation.text import checked_lines
@@ -139,7 +140,7 @@ def train(
         )  # fmt: skip
     data = PairData(*prepared.data, prepared.joint)
     run.figures["longest_source"] = int(np.diff(prepared.data[0].epoch(0).offsets).max())
-    if sanity:
+    if sanity and run.rank == 0:  # a failure of one process ends all
         _sanity(chosen.fit, settings, data, run)
     fitted = chosen.fit(
         data, settings, valid=PairData(*prepared.valid, prepared.joint), run=run, watch=_Watch(prepared, run)
@@ -425,6 +426,7 @@ class _Translator:
         self._prefix = self._target.encode([prefix]).line(0) if prefix else None
         self._letters = {c for i, piece in enumerate(self._source.vocab.pieces) for c in piece.lower()
                          if self._source.vocab.counts[i + len(SPECIALS)] > 0}  # fmt: skip
+        self._copies = model.card.get("corpus", {}).get("name") == COPYING
         self._longest = model.card.get("figures", {}).get("longest_source")
 
     def lines(self, lines: Iterator[str]) -> Iterator[Translation]:
@@ -450,7 +452,7 @@ class _Translator:
                 f"{len(strange):,} of {done:,} lines are mostly in letters of which the model has no piece (line "
                 f"{places}): another script or language? What it says of them means nothing."
             )
-        if copied > max(2, 0.5 * done):
+        if copied > max(2, 0.5 * done) and not self._copies:
             self._run.note(
                 f"{copied:,} of {done:,} translations are the source again: the model copies. Is the input in the source "
                 "language, and was it trained on pairs in two languages, long enough?"
@@ -531,19 +533,30 @@ def _between(text: str, more: str) -> str:
     return " " if last and more and unicodedata.east_asian_width(last) not in ("W", "F") else ""
 
 
+def check_attention(model: Model, source: str) -> None:
+    """Raises UsageError where there will be no picture of what a translation looked at."""
+    from textdl.evaluation.attention_map import check_sides
+
+    if model.card.get("config", {}).get("attention") == "none":
+        raise UsageError(f"{model.name} was trained with --attention none: it looks at nothing")
+    if model.source is not None:
+        check_sides(len(model.source.tokenizer.encode(source)) + 1, 1)
+
+
 def draw_attention(model: Model | str | os.PathLike[str], source: str, translation: str, path: Path) -> None:
     """Write the picture of how much of each source token each target token was made from.
 
     Raises:
         UsageError: a network without attention, another suffix than .png, .svg or .pdf, or no matplotlib.
     """
-    from textdl.evaluation.attention_map import draw_weights
+    from textdl.evaluation.attention_map import check_sides, draw_weights
 
     loaded = model if isinstance(model, Model) else load(model)
     if loaded.source is None:
         raise UsageError(f"{loaded.name} does not translate, so there is no source that it looks at")
     target = Source(loaded.tokenizer, loaded.vocab)
     of_source, of_target = loaded.source.tokenizer.encode(source), loaded.tokenizer.encode(translation)
+    check_sides(len(of_source) + 1, len(of_target) + 1)
     weights = loaded.model.look(loaded.source.encode([source]).line(0), target.encode([translation]).line(0))
     if weights is None:
         raise UsageError(f"{loaded.name} was trained with --attention none: it looks at nothing")

@@ -89,6 +89,13 @@ def test_n_best_json_and_attention(model, files, capsys):
     assert picture.exists()
 
 
+def test_too_large_a_picture_is_refused_before_any_work(model, files, capsys):
+    out, long = files / "pictured.txt", " ".join(["one"] * 200)
+    assert main(["translate", str(model), long, "-o", str(out), "--attention", str(files / "look.svg")]) == 2
+    assert "too large a picture" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_pairs_bring_their_references(model, files, capsys):
     (files / "few.tsv").write_text("one\teins\ntwo\tdrei\n\tnull\n", "utf-8")
     assert main(["translate", str(model), "--pairs", str(files / "few.tsv"), "--json", "-", "--quiet"]) == 0

@@ -71,6 +71,15 @@ def test_what_cannot_end_is_cut_off():
     assert found[0].log_prob == pytest.approx(3 * np.log(0.7), rel=1e-6)
 
 
+def test_what_has_ended_is_not_cut_off_as_well():
+    table = np.zeros((5, 5))
+    table[BOS, [3, 4, EOS]] = table[EOS, [3, 4, EOS]] = 0.6, 0.3, 0.1
+    table[3, [EOS, 4]] = 0.9, 0.1
+    table[4, [EOS, 3]] = 0.1, 0.9
+    (found,) = beam_search(Bigram(table), width=2, max_tokens=1, n_best=2, exact=False)
+    assert [(h.ids, h.finished) for h in found] == [([3], True), ([4], False)]
+
+
 def test_a_hypothesis_that_can_only_be_unknown_dies():
     table = np.zeros((5, 5))
     table[:, 0] = 1

@@ -47,8 +47,8 @@ def assert_alike(fast, slow, given, seed=3, **tolerance):
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("rotary", [False, True])
 @pytest.mark.parametrize("causal", [False, True])
-def test_self_attention_and_its_gradient_are_those_of_the_equations(causal, rotary, threads, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+def test_self_attention_and_its_gradient_are_those_of_the_equations(causal, rotary, threads, threaded):
+    threaded(threads)
     at, shape = Packing(LENGTHS, HEADS), Shape(HEADS, causal)
     rotation = Rotary(SIZE, HEADS, 10).rotation(at.positions, torch.float32) if rotary else None
     x = random(1, at.size, 3 * SIZE)
@@ -66,6 +66,15 @@ def test_cross_attention_and_its_gradient_are_those_of_the_equations():
     fast = attend_to_other(q, kv, gains, LENGTHS, OTHERS, shape)
     slow = by_equations(q, *kv.split(SIZE, 1), gains, LENGTHS, OTHERS, shape, None)
     assert_alike(fast, slow, (q, kv, gains), rtol=1e-4, atol=1e-5)
+
+
+def test_features_far_from_nothing_are_normalised_all_the_same():
+    at = Packing(LENGTHS, HEADS)
+    far = torch.tensor([1000.0, 1000.0, 0.0]).repeat_interleave(SIZE)  # of queries and keys
+    x = (random(1, at.size, 3 * SIZE).detach() + far).requires_grad_()
+    fast = attend_to_self(x, GAINS, LENGTHS, Shape(HEADS, False), None)
+    slow = by_equations(*x.split(SIZE, 1), GAINS, LENGTHS, LENGTHS, Shape(HEADS, False), None)
+    assert_alike(fast, slow, (x,), rtol=1e-3, atol=1e-3)
 
 
 def test_a_source_of_nothing_says_nothing():
@@ -93,3 +102,14 @@ def test_what_is_taken():
     assert takes(torch.zeros(1, 64), 4)
     assert not takes(torch.zeros(1, 64), 8)  # heads of 8 features
     assert not takes(torch.zeros(1, 64, device="meta"), 4)
+
+
+def test_float64_is_left_to_torch():
+    layer = attention.MultiHeadAttention(SIZE, HEADS)
+    layer.initialise(torch.Generator().manual_seed(1))
+    torch.nn.init.normal_(layer.output, generator=torch.Generator().manual_seed(2))
+    at, x = Packing(LENGTHS, HEADS), random(1, Packing(LENGTHS, HEADS).size, SIZE)
+    low = layer.packed(x, at)
+    torch.testing.assert_close(
+        layer.double().packed(x.double(), at)[: at.tokens].float(), low[: at.tokens], rtol=1e-4, atol=1e-5
+    )

@@ -10,8 +10,8 @@ def test_by_hand():
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("inner", [64, 20])  # for the kernel, and not
-def test_the_net_and_its_gradient_are_those_of_the_equations(inner, threads, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+def test_the_net_and_its_gradient_are_those_of_the_equations(inner, threads, threaded, monkeypatch):
+    threaded(threads)
     monkeypatch.setattr("textdl.layers.squared_relu._ELEMENTS", 64)
     generator = torch.Generator().manual_seed(1)
     x, w_1, w_2 = given = [

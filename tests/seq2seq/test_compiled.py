@@ -47,6 +47,11 @@ def test_step_by_step_it_says_the_same(models):
             states = [state.select(np.array([5, 0, 0, 1, 4, 5])) for state in states]
 
 
+def test_no_sources_have_no_translations(models):
+    for model in models:
+        assert beam_search(model, width=3, contexts=Encoded.from_lines([], V)) == []
+
+
 def test_states_of_one_search_do_not_see_each_other(models):
     model = models[1]
     _, state = model.start(Encoded.from_lines(SOURCES, V))

@@ -38,7 +38,8 @@ def demo(
         str, typer.Option("--task", help="language: vectors and language models; translate: from Chinese.")
     ] = "language",
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="Where to; demo-LANG if left out.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Where to; demo-LANG or demo-translate if left out."),
     ] = None,
     seed: Seed = 1,
     quiet: Quiet = False,

@@ -131,7 +131,7 @@ def seq2seq(
     size: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Features of a token (by corpus and time).")] = None,
     layers: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="Of the encoder and of the decoder (by corpus and time).")] = None,
     decoder_layers: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="transformer: of the decoder (--layers).")] = None,
-    heads: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="transformer: of attention (4).")] = None,
+    heads: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="transformer: of attention (by corpus and time).")] = None,
     inner_size: Annotated[int | None, typer.Option(show_default=False, rich_help_panel=_SHAPE, help="transformer: features inside a layer (4 times those of a token).")] = None,
     positions: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="transformer: sinusoidal, rotary, learned or none (sinusoidal).")] = None,
     activation: Annotated[str | None, typer.Option(metavar="NAME", show_default=False, rich_help_panel=_SHAPE, help="transformer: relu2 or gelu (relu2).")] = None,

@@ -69,6 +69,8 @@ def translate(
     if not lines:
         raise CorpusError(f"{source or pairs} has no lines to translate. Give a text with at least one line.")
     loaded = load(model)
+    if attention is not None:
+        translation.check_attention(loaded, lines[0])
     translations = translation.translate(
         loaded, lines, beam=beam, length_penalty=length_penalty, n_best=n_best, max_tokens=max_tokens, prefix=prefix,
         split_sentences=split_sentences, quick=not exact, run=run,
@@ -122,9 +124,9 @@ def translate(
             for difference in compared:
                 say(str(difference))
             document["versus"] = [vars(difference) for difference in compared]
+    if json is not None:
+        write_json(document, json)
     if attention is not None:
         translation.draw_attention(loaded, lines[0], texts[0], attention)
         say(f"Attention of the first line: {attention}")
-    if json is not None:
-        write_json(document, json)
     return 0

@@ -24,6 +24,8 @@ LONGEST = 40
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _PAIRS = 200_000
 """So many that a network of two minutes hardly reads them twice: it cannot learn them by heart, and needs no dropout."""
+COPYING = "toy:copy"
+"""Pairs whose target is the source on purpose."""
 _LONGER = 500
 """Pairs of longer strings: they are for testing."""
 _MONTHS = (

@@ -25,6 +25,14 @@ def check_picture(path: Path) -> None:
         raise UsageError(f"{path}: there is no directory {path.parent}")
 
 
+def check_sides(source: int, target: int) -> None:
+    """Raises UsageError for more tokens than a picture can have."""
+    if max(source, target) > MOST:
+        raise UsageError(
+            f"attention between {source} and {target} tokens is too large a picture: take a line of up to {MOST}"
+        )
+
+
 def draw_weights(path: Path, source: Sequence[str], target: Sequence[str], weights: Floats) -> None:
     """Write the picture.
 
@@ -35,10 +43,7 @@ def draw_weights(path: Path, source: Sequence[str], target: Sequence[str], weigh
         UsageError: too many tokens, another suffix than .png, .svg or .pdf, it cannot be written, or no matplotlib.
     """
     check_picture(path)
-    if max(len(source), len(target)) > MOST:
-        raise UsageError(
-            f"attention between {len(source)} and {len(target)} tokens is too large a picture: take a line of up to {MOST}"
-        )
+    check_sides(len(source), len(target))
     assert weights.shape == (len(target), len(source))
     names = [[piece.replace(" ", "␣") for piece in side] for side in (source, target)]
     with drawing("".join([*names[0], *names[1]])) as draw:

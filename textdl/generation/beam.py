@@ -211,9 +211,12 @@ class _Search:
         self, line: _Line, past: _Past, totals: NDArray[np.float64], first: int, last: int
     ) -> None:  # fmt: skip
         """Where too few have ended, the most probable of those that have not."""
-        wanted = self.n_best - len(line.found)
-        by_total = sorted(range(first, last), key=lambda row: -totals[row])[:wanted]
-        line.found += [self._hypothesis(past.ids(row), float(totals[row]), False) for row in by_total]
+        ended = [hypothesis.ids for hypothesis in line.found]
+        for row in sorted(range(first, last), key=lambda row: -totals[row]):
+            if len(line.found) == self.n_best:
+                return
+            if (ids := past.ids(row)) not in ended:
+                line.found.append(self._hypothesis(ids, float(totals[row]), False))
 
     def _done(self, line: _Line, best_open: float, length: int) -> bool:
         """Whether a line needs no more steps. best_open: the highest total of so many tokens that goes on."""

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from textdl.kernels import kernel
+from textdl.layers import threads
 from textdl.layers.positions import Rotation
 from textdl.layers.threads import array, by_rows
 from textdl.simd import (
@@ -69,9 +70,8 @@ class Shape:
 
 
 def takes(x: Tensor, heads: int) -> bool:
-    """Whether it is for these: on a processor, features of a head a multiple of what is loaded at once."""
-    whole: bool = x.shape[-1] % (heads * LANES) == 0
-    return x.device.type == "cpu" and whole
+    """Whether it is for these."""
+    return threads.takes(x, heads * LANES)
 
 
 def attend_to_self(
@@ -225,14 +225,15 @@ def _normalise(x: Any, count: int, width: int, scales: Any) -> None:
         first, last = i * width, (i + 1) * width
         plain = squares = splat(np.float32(0))
         for j in range(first, last, LANES):
-            value = load(x, j)
-            plain, squares = add(plain, value), fma(value, value, squares)
-        mean = total(plain) * share
-        variance = max(total(squares) * share - mean * mean, np.float32(0))
-        scales[i] = np.float32(1.0) / np.sqrt(variance + np.float32(_EPSILON))
-        factor, less = splat(scales[i]), splat(-mean * scales[i])
+            plain = add(plain, load(x, j))
+        mean = splat(total(plain) * share)
         for j in range(first, last, LANES):
-            store(x, j, fma(load(x, j), factor, less))
+            rest = sub(load(x, j), mean)
+            squares = fma(rest, rest, squares)
+        scales[i] = np.float32(1.0) / np.sqrt(total(squares) * share + np.float32(_EPSILON))
+        factor = splat(scales[i])
+        for j in range(first, last, LANES):
+            store(x, j, mul(sub(load(x, j), mean), factor))
 
 
 @kernel

@@ -5,8 +5,8 @@ All that a Transformer does to each position alone, and that is nearly all it do
 wants them side by side, so its queries, keys and values are put there and what it gives back is fetched, a copy of each.
 
 oneDNN compiles a kernel for every shape it meets (10 ms for a product in bfloat16, more than the product takes), and hardly two
-batches of sentences have one shape. So N is made up to a multiple of 256 by rows of zeros at the end. They take part in
-nothing: no loss, no key.
+batches of sentences have one shape. So N is made up to a multiple of 256 by rows at the end that stand for no token. They
+take part in nothing: no loss, no key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Packing:
         device = lengths.device
         self.tokens = int(lengths.sum())
         self.size = (self.tokens // _TOKENS + 1) * _TOKENS
-        """N, with at least one row of zeros: the token that stands for none."""
+        """N, with at least one row that stands for no token."""
         self.steps = max(1, int(lengths.max())) if len(lengths) else 1
         step = torch.arange(self.steps, device=device)
         self.inside = step < lengths[:, None]
@@ -70,7 +70,7 @@ class Packing:
         return packed
 
     def unpack(self, packed: Tensor, steps: int) -> Tensor:
-        """(N, D) to (B, steps, D); zeros where there is no token."""
+        """(N, D) to (B, steps, D); where there is no token, that which stands for none."""
         table = torch.full((len(self.lengths), steps), self.tokens, dtype=torch.int64, device=packed.device)
         known = min(steps, self.steps)
         table[:, :known] = self._place[:, :known]

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from textdl.kernels import kernel
 from textdl.layers.dropout import Dropout, LockedDropout
-from textdl.layers.threads import array, by_rows
+from textdl.layers.threads import array, by_rows, takes
 from textdl.simd import LANES, add, fma, kept, load, mul, splat, store, sub, total
 
 _EPSILON = 1e-5
@@ -47,7 +47,7 @@ def by_equations(x: Tensor, part: Tensor, dropout: Dropout | LockedDropout) -> t
 
 def add_and_norm(x: Tensor, part: Tensor, dropout: Dropout | LockedDropout) -> tuple[Tensor, Tensor]:
     """The same, fast."""
-    if x.device.type != "cpu" or x.shape[-1] % LANES:
+    if not takes(x):
         return by_equations(x, part, dropout)
     key = dropped = 0
     if isinstance(dropout, Dropout):

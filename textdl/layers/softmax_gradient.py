@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from textdl.kernels import kernel
-from textdl.layers.threads import array, by_rows
+from textdl.layers.threads import array, by_rows, takes
 from textdl.simd import LANES, add, exp_minus, highest, larger, load, mul, splat, store, sub, total, where_negative
 
 _ROWS = 8
@@ -41,7 +41,7 @@ def by_equations(logits: Tensor, targets: Tensor, keep: float) -> Tensor:
 
 def softmax_gradient(logits: Tensor, targets: Tensor, keep: float) -> Tensor:
     """The same, fast."""
-    if logits.device.type != "cpu" or logits.shape[1] % LANES:
+    if not takes(logits):
         return by_equations(logits, targets, keep)
     nats = torch.empty(len(targets))
     arrays = array(logits), targets.numpy(), array(nats)
@@ -76,7 +76,7 @@ def _gradient(first: int, last: int, keep: float, logits: Any, targets: Any, nat
 
 def add_up(whole: Tensor, part: Tensor) -> None:
     """whole (float32) += part (bfloat16 or float32): torch makes a float32 copy of the part first."""
-    if whole.device.type != "cpu" or whole.shape[1] % LANES:
+    if not (takes(whole) and takes(part)):
         whole.add_(part)
         return
     arrays = array(whole), array(part)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from textdl.kernels import kernel
-from textdl.layers.threads import array, by_rows
+from textdl.layers.threads import array, by_rows, takes
 from textdl.simd import LANES, load, mul, positive, store
 
 _ELEMENTS = 1 << 15
@@ -53,7 +53,7 @@ class _FeedForward(torch.autograd.Function):
 
 def _activate(hidden: Tensor) -> Tensor:
     """hidden becomes max(hidden, 0); gives its square."""
-    if not _takes(hidden):
+    if not takes(hidden):
         return hidden.relu_().square()
     squared = torch.empty_like(hidden)
     arrays = array(hidden), array(squared)
@@ -63,16 +63,11 @@ def _activate(hidden: Tensor) -> Tensor:
 
 def _scale(gradient: Tensor, hidden: Tensor) -> None:
     """gradient becomes gradient times hidden."""
-    if not _takes(hidden):
+    if not takes(hidden):
         gradient.mul_(hidden)
         return
     arrays = array(gradient), array(hidden)
     by_rows(len(hidden), _least(hidden), lambda first, last: _scaled(first, last, *arrays))
-
-
-def _takes(x: Tensor) -> bool:
-    whole: bool = x.shape[1] % LANES == 0
-    return x.device.type == "cpu" and whole
 
 
 def _least(x: Tensor) -> int:

@@ -5,7 +5,7 @@ Unlike the readable steps,
 - keys and values lie in slots, and a row says which are its own, so a beam that drops or repeats rows moves no keys;
 - sources lie end to end, and the keys and values of all layers are one product;
 - E R is one matrix, so a step has one product less;
-- what is added up from layer to layer stays float32;
+- in pre-norm, what is added up from layer to layer stays float32;
 - rows come in few numbers, as oneDNN compiles a kernel for every shape it meets (3 ms each).
 """
 
@@ -214,7 +214,7 @@ class CompiledModel(Seq2SeqModel):
         ids, lengths = padded_sources(sources, np.arange(len(sources)))
         rows = max(1, _POSITIONS // ids.shape[1])
         parts = []
-        for first in range(0, len(ids), rows):
+        for first in range(0, max(1, len(ids)), rows):
             part = slice(first, first + rows)
             packed, at = self.network._encoded(self._tensor(ids[part]), self._tensor(lengths[part]))
             parts.append(self._slots(F.linear(packed, self._keys_values), at.tokens))

@@ -157,7 +157,7 @@ class Seq2SeqModel:
             sharing = None if len(lasting) == len(sources) else Sharing(owners, len(sources))
             hidden, state = self.network.step(self._tensor(ids), memory, state, sharing)
             ended = steps[lasting] == step + 1
-            if ended.any():
+            if ended.any() or not len(sources):
                 at, on = (self._tensor(np.flatnonzero(mask)) for mask in (ended, ~ended))
                 kept.append((lasting[ended], hidden[at], tuple(tensor[at] for tensor in state)))
                 state = tuple(tensor[on] for tensor in state)

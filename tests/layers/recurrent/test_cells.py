@@ -99,13 +99,13 @@ def test_training_in_bfloat16_is_close(monkeypatch, name):
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "elman", "elman-relu"])
-def test_rows_in_several_threads_are_the_same_rows(monkeypatch, name):
+def test_rows_in_several_threads_are_the_same_rows(threaded, name):
     layer, x, state, _ = made(name)
     x = x.repeat(20, 1, 1)
     state = tuple(t.repeat(20, 1) for t in state)
     found = []
     for threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        threaded(threads)
         outputs, after = layer(x, state)
         found.append((outputs, *after, *gradients(outputs, after, [*layer.parameters()])))
     for a, b in zip(*found, strict=True):
