@@ -5,7 +5,7 @@
     sort       krbx                      bkrx
     dates      5 March 1998              1998-03-05
 
-Strings are of random letters, all lengths alike likely; dates are written in one of several ways. The same task gives
+Strings are of random letters, twice as long ones twice as likely, since the last letters of long ones are learnt last; dates are written in one of several ways. The same task gives
 the same pairs every time, from a seed of its own. `toy:reverse` names one, `toy:reverse:60` the same with strings of 41 to 60
 letters, which a model of `toy:reverse` has never seen.
 """
@@ -23,7 +23,7 @@ LONGEST = 40
 """Letters of a string, unless it is said otherwise."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _PAIRS = 200_000
-"""So many that a network of two minutes hardly reads them twice: it cannot learn them by heart, and needs no dropout."""
+"""So many that a network of two minutes hardly reads them twice: it cannot learn them by heart."""
 COPYING = "toy:copy"
 """Pairs whose target is the source on purpose."""
 _LONGER = 500
@@ -77,7 +77,7 @@ class Toy:
             if self.task == "dates":
                 yield _dated(chance)
                 continue
-            text = "".join(chance.choices(_LETTERS, k=chance.randint(self.shortest, self.longest)))
+            text = "".join(chance.choices(_LETTERS, k=max(chance.randint(self.shortest, self.longest) for _ in (1, 2))))
             yield text, _TARGETS[self.task](text)
 
 

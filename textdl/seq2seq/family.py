@@ -44,7 +44,7 @@ class Seq2SeqConfig(TrainingConfig):
     """The options of `train seq2seq`, whatever the architecture."""
 
     PASSES = (4.0, 60.0, 12e6)
-    DROPOUTS = ((2.0, 0.0), (6.0, 0.1), (15.0, 0.2), (math.inf, 0.3))
+    DROPOUTS = ((6.0, 0.1), (15.0, 0.2), (math.inf, 0.3))
     BY: ClassVar[Side] = "target"
     """The side that batches have no padding in."""
 
