@@ -5,9 +5,9 @@
     sort       krbx                      bkrx
     dates      5 March 1998              1998-03-05
 
-Strings are of random letters, twice as long ones twice as likely, since the last letters of long ones are learnt last; dates are written in one of several ways. The same task gives
-the same pairs every time, from a seed of its own. `toy:reverse` names one, `toy:reverse:60` the same with strings of 41 to 60
-letters, which a model of `toy:reverse` has never seen.
+Strings are of random letters, twice as long ones twice as likely, since the last letters of long ones are learnt last; dates
+are written in one of several ways. The same task gives the same pairs every time, from a seed of its own. `toy:reverse` names
+one, `toy:reverse:60` the same with strings of 41 to 60 letters, which a model of `toy:reverse` has never seen.
 """
 
 from __future__ import annotations
