@@ -771,6 +771,26 @@ def test_ctrl_c_leaves_the_checkpoint(english: list[str], tmp_path: Path, monkey
     assert whole.vectors.vectors.tobytes() == done.vectors.vectors.tobytes()
 
 
+def test_a_model_replaced_while_it_is_read_is_read_anew(
+    english: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = (textdl.train("ngram", english[:n], **SETTINGS["ngram"]) for n in (100, 200))
+    older.save(tmp_path / "m")
+    opened, begun = Reader.__init__, []
+
+    def replaced(self: Reader, directory: Path) -> None:
+        opened(self, directory)
+        if not begun:
+            begun.append(1)
+            newer.save(tmp_path / "m")
+
+    monkeypatch.setattr(Reader, "__init__", replaced)
+    assert textdl.load(tmp_path / "m").vocab.pieces == newer.vocab.pieces
+    (tmp_path / "m" / "vocab-2.txt").write_text("")
+    with pytest.raises(ModelError, match="vocab"):
+        textdl.load(tmp_path / "m")
+
+
 def test_a_training_that_broke_down_does_not_replace_a_model(
     english: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 import time
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_unknown_scripts_and_long_lines_are_told(model):
     assert first.text
     assert last.text
     assert second.source == endless
-    assert (second.texts, second.finished) == ([""], False)
+    assert (second.texts, second.scores, second.finished) == ([""], [-math.inf], False)
     (note,) = run.notes
     assert "10,001 tokens ('one two" in note
     assert "and 1 more: not translated" in note

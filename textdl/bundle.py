@@ -601,6 +601,17 @@ def load(directory: str | os.PathLike[str]) -> Model:
     if not isinstance(directory, str | os.PathLike):
         raise UsageError(f"load takes the directory of a model, got {directory!r:.60}")
     reader = Reader(Path(directory))
+    try:
+        return _load(reader)
+    except ModelError:
+        new = Reader(Path(directory))
+        if new.config["generation"] == reader.config["generation"]:
+            raise
+        return _load(new)  # it was replaced while it was read
+
+
+def _load(reader: Reader) -> Model:
+    directory = reader.directory
     family = reader.config.get("family")
     if "checkpoint" in reader.config:
         raise UsageError(
@@ -630,7 +641,7 @@ def load(directory: str | os.PathLike[str]) -> Model:
     model = Model(
         family, fitted, tokenizer, vocab, reader.card, speller, reader.array("lines.npy"), curve, left_out, source
     )
-    model.directory = Path(directory)
+    model.directory = directory
     return model
 
 

@@ -43,8 +43,8 @@ _SANITY_SHARE = 0.2
 """Of a budget, that it takes at most."""
 _LEARNT = 0.1
 """Nats a token, below which they are."""
-_LONGEST = 10_000
-"""Tokens of a line that is translated: time and memory grow with their square."""
+_LONGEST = 5_000
+"""Tokens of a line that is translated: time and memory grow with their square, and that many take minutes."""
 _TOGETHER = 2048
 """Lines that are sorted by length together; their translations are given in order."""
 _ROWS = 1280
@@ -353,7 +353,7 @@ class Translation:
     texts: list[str]
     """n-best, best first."""
     scores: list[float]
-    """Of each: log-probability over the length penalty, nats."""
+    """Of each: log-probability over the length penalty, nats; -inf where a line is too long to be translated."""
     finished: bool
     """Whether the best came to its end within the most tokens."""
 
@@ -470,7 +470,8 @@ class _Translator:
         following = 0
         blank, endless = np.array([not line.strip() for line in lines]), lengths > _LONGEST
         for row in np.flatnonzero(blank | endless).tolist():
-            found[row] = Translation(lines[row], [""] * self._n_best, [0.0] * self._n_best, not endless[row])
+            score = -math.inf if endless[row] else 0.0
+            found[row] = Translation(lines[row], [""] * self._n_best, [score] * self._n_best, not endless[row])
         order = np.flatnonzero(~(blank | endless))
         order = order[np.argsort(-lengths[order], kind="stable")]
         self._note_long(lengths, lines)
@@ -491,7 +492,8 @@ class _Translator:
             more = f" and {len(endless) - 1:,} more" if len(endless) > 1 else ""
             self._run.note(
                 f"a line of {lengths[row]:,} tokens ({lines[row][:40]!r}...){more}: not translated, as {_LONGEST:,} are the "
-                "most; an empty line stands in its place. Cut it into sentences first (--split-sentences)."
+                f"most; nothing stands in its place. Cut it {'by hand' if self._split else 'into sentences'} first"
+                f"{'' if self._split else ' (--split-sentences)'}."
             )
         if self._longest is not None:
             long = np.flatnonzero((lengths > 2 * self._longest) & (lengths <= _LONGEST))

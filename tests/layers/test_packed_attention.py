@@ -77,6 +77,19 @@ def test_features_far_from_nothing_are_normalised_all_the_same():
     assert_alike(fast, slow, (x,), rtol=1e-3, atol=1e-3)
 
 
+def test_memory_in_another_order():
+    """What comes and what comes back need not lie row by row."""
+    x = random(1, 3 * SIZE, 256).detach()
+    weight = random(3, SIZE, 256).detach()
+    lengths, shape, found = torch.tensor([40, 3]), Shape(HEADS, False), []
+    for given, gradient in ((x.T, weight.T), (x.T.contiguous(), weight.T.contiguous())):
+        given = given.detach().requires_grad_()
+        out = attend_to_self(given, GAINS, lengths, shape, None)
+        found.append((out, *torch.autograd.grad(out, given, gradient)))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_a_source_of_nothing_says_nothing():
     q, kv = random(1, 256, SIZE), random(2, 256, 2 * SIZE)
     lengths, others = torch.tensor([2, 3]), torch.tensor([0, 4])

@@ -39,6 +39,13 @@ def test_packed_and_unpacked_again():
     assert at.positions[:11].tolist() == [0, 1, 2, 0, 0, 1, 2, 3, 4, 0, 1]
 
 
+def test_there_is_always_a_row_that_stands_for_none():
+    at = Packing(torch.tensor([200, 56]), 2)
+    assert at.size == 512
+    x = torch.ones(2, 200, 8)
+    assert not at.unpack(at.pack(x), 200)[1, 56:].any()
+
+
 def test_shapes_are_few():
     assert {Packing(torch.full((n,), 10), 2).size for n in range(1, 77)} == {256, 512, 768}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -105,7 +106,8 @@ def translate(
     document: dict[str, object] = {
         "model": str(model),
         "translations": [[*t.texts] for t in made],
-        "scores": [t.scores for t in made],
+        "scores": [[score if score > -inf else None for score in t.scores] for t in made],
+        "not_translated": [i for i, t in enumerate(made, 1) if -inf in t.scores],
     }
     if references is not None:
         from textdl.evaluation import translation as metrics
