@@ -95,6 +95,24 @@ def test_unknown_scripts_and_long_lines_are_told(model):
     assert "and 1 more: not translated" in note
 
 
+def test_to_resume_where_there_is_nothing_is_told(tmp_path):
+    run, given = Run(), {"size": 16, "layers": 1, "heads": 1, "epochs": 0.1, "output": tmp_path / "m", "resume": True}
+    textdl.train_seq2seq(*numbers(), run=run, **given)
+    assert any("there is no m.training to go on from" in note for note in run.notes)
+    with pytest.raises(UsageError, match="m is a finished model"):
+        textdl.train_seq2seq(*numbers(), **given)
+
+
+def test_toys_are_learnt_without_noise():
+    small = {"size": 16, "layers": 1, "heads": 1, "epochs": 0.1}
+    config = textdl.train_seq2seq("toy:reverse:60", **small).card["config"]
+    assert (config["dropout"], config["label_smoothing"], config["optimiser"]) == (0.0, 0.0, "muon")
+    config = textdl.train_seq2seq("toy:reverse:60", **small, dropout=0.2, label_smoothing=0.1, ema=0.9).card["config"]
+    assert (config["dropout"], config["label_smoothing"], config["ema"]) == (0.2, 0.1, 0.9)
+    config = textdl.train_seq2seq(*numbers(), **small).card["config"]
+    assert (config["dropout"], config["label_smoothing"]) == (None, 0.1)
+
+
 def test_copying_is_told():
     rng = np.random.default_rng(1)
     lines = ["".join(rng.choice(list("abcd"), rng.integers(1, 5))) for _ in range(300)]

@@ -34,7 +34,7 @@ from textdl import scratch
 from textdl.errors import ModelError, UsageError
 from textdl.storage import Reader, check_output, discard, fsync, is_model, reason, saving
 
-VERSION = 2
+VERSION = 3
 
 Value = str | int | float | bool | None
 

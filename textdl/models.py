@@ -7,7 +7,6 @@ one. How good models are is in evaluating.py. The command line is a thin coat ov
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import numbers
 import os
@@ -25,7 +24,6 @@ import textdl
 from textdl import arguments
 from textdl.arguments import check_flags, check_wholes, deadline, is_a, option
 from textdl.bundle import FAMILIES, Family, Model, load
-from textdl.checkpoint import Checkpoint
 from textdl.corpus import open_corpus
 from textdl.encoded import EOS
 from textdl.errors import UsageError
@@ -33,9 +31,10 @@ from textdl.evaluation.text import checked_lines
 from textdl.generation.sampling import Token
 from textdl.generation.sampling import sample as sample_ids
 from textdl.generation.transforms import transforms
+from textdl.keeping import checkpoint_beside, keep, say_how_it_ended
 from textdl.preparation import Prepared, prepare
 from textdl.protocols import Floats, Ints, Run, Tokenizer, WordVectors
-from textdl.storage import Reader, check_output, is_model
+from textdl.storage import Reader, check_output
 from textdl.vocabulary import SPECIALS, Vocabulary
 
 _FEW_KNOWN = 0.25
@@ -105,12 +104,9 @@ def train(
         start_from=start_from, init_embeddings=init_embeddings, resume=resume, encoding=encoding, processes=processes,
         seed=seed, budget=budget, run=run, **config,
     )  # fmt: skip
-    prepared, checkpoint = job.prepared, run.checkpoint
+    prepared = job.prepared
     fitted = job.module.fit(prepared.data, job.settings, valid=prepared.valid, run=run, **job.start)
-    if budget is not None and run.figures.get("epochs", 1.0) < 0.1:
-        run.note(f"only {run.figures['epochs']:.1%} of the text was read in this budget: the model is barely trained")
-    if run.interrupted and checkpoint is not None and checkpoint.written is not None:
-        run.note(f"{checkpoint.name} holds {checkpoint.written}: the same command with --resume goes on from there.")
+    say_how_it_ended(run, budgeted=budget is not None, of="the text")
     made, known, text = prepared.tokenizer, prepared.vocab, prepared.text
     card = {
         "family": family,
@@ -139,13 +135,7 @@ def train(
     left_out = prepared.left_out if isinstance(fitted, WordVectors) else None
     model = Model(family, fitted, made, known, card, prepared.speller, lines, run.curve, lambda: left_out)
     if output is not None and run.rank == 0:
-        directory = Path(output)
-        if (run.interrupted or run.failed) and is_model(directory):
-            directory = _free(directory.with_name(directory.name + ".interrupted"))
-        with run.timing("saving"):
-            model.save(directory)
-        if checkpoint is not None and not run.interrupted:
-            checkpoint.remove()
+        keep(model, output, run)
     return model
 
 
@@ -252,14 +242,7 @@ def _settle(
         )
     held_out = open_corpus(valid, encoding=encoding) if valid is not None else None
     if entry.epochs and output is not None:
-        run.checkpoint = Checkpoint(Path(output), resume)
-        if resume and run.checkpoint.written is None:
-            if is_model(Path(output)):
-                raise UsageError(
-                    f"--resume: {output} is a finished model, and there is no {run.checkpoint.name} to go on from. To train "
-                    "it anew in its place, leave out --resume."
-                )
-            run.note(f"there is no {run.checkpoint.name} to go on from: training starts from the beginning")
+        run.checkpoint = checkpoint_beside(Path(output), resume, run)
         # The number of threads may change on the way: where they decide, nothing is promised.
         options = {
             option(name): ",".join(map(str, value)) if isinstance(value, tuple | list) else value
@@ -509,12 +492,6 @@ def _family(name: str) -> Family:
     if name not in FAMILIES:
         raise UsageError(f"no model family {name!r}; there are {', '.join(FAMILIES)}")
     return FAMILIES[name]
-
-
-def _free(directory: Path) -> Path:
-    """The directory itself, or the first of its name with a number that does not exist."""
-    taken = (directory.with_name(f"{directory.name}-{i}") for i in itertools.count(2))
-    return directory if not directory.exists() else next(path for path in taken if not path.exists())
 
 
 def _loaded(model: Model | str | os.PathLike[str]) -> Model:

@@ -24,18 +24,20 @@ import textdl
 from textdl import arguments
 from textdl.arguments import check_flags, check_wholes, deadline, is_a, option
 from textdl.bundle import Model, Source, load
-from textdl.checkpoint import Checkpoint
 from textdl.corpus import Pairs, open_pairs, split_sentences
-from textdl.corpus.toys import COPYING
+from textdl.corpus.toys import COPYING, PREFIX
 from textdl.encoded import Encoded
 from textdl.errors import TextdlError, TextTypeError, UsageError
 from textdl.evaluation.text import checked_lines
 from textdl.generation.beam import MOST_PENALTY, Hypothesis, beam_search
+from textdl.keeping import checkpoint_beside, keep, say_how_it_ended
 from textdl.pair_preparation import MAX_TOKENS, PreparedPairs, prepare_pairs
 from textdl.protocols import LanguageModel, Run, Tokenizer
-from textdl.storage import check_output, is_model
+from textdl.storage import check_output
 from textdl.vocabulary import SPECIALS
 
+_BLURRING = ("dropout", "label_smoothing")
+"""Settings that keep a network from being too sure of what it has seen."""
 _SANITY_PAIRS = 100
 _SANITY_STEPS = 400
 """Steps in which so few pairs must be learnt by heart."""
@@ -121,8 +123,7 @@ def train(
         raise UsageError("--resume goes on from the checkpoint beside the output: give the directory, with -o")
     if output is not None:
         check_output(Path(output))
-        run.checkpoint = Checkpoint(Path(output), resume)
-
+        run.checkpoint = checkpoint_beside(Path(output), resume, run)
         options = {option(name): value for name, value in asdict(settings).items()}
         run.checkpoint.check(
             {"family": "seq2seq", "--arch": arch, **options, "--seed": run.seed,
@@ -138,6 +139,8 @@ def train(
             {"the pairs": f"{prepared.pairs.name} ({(prepared.pairs.fingerprint or '')[:12]})", "the tokenizer": prepared.target.tokenizer.spec,
              "the vocabulary": prepared.target.vocab.fingerprint, "the source vocabulary": prepared.source.vocab.fingerprint}
         )  # fmt: skip
+    if prepared.pairs.name.startswith(PREFIX):  # one right answer, and no noise: what blurs does harm
+        settings = replace(settings, **{name: 0.0 for name in _BLURRING if config.get(name) is None})
     data = PairData(*prepared.data, prepared.joint)
     run.figures["longest_source"] = int(np.diff(prepared.data[0].epoch(0).offsets).max())
     if sanity and run.rank == 0:  # a failure of one process ends all
@@ -145,21 +148,10 @@ def train(
     fitted = chosen.fit(
         data, settings, valid=PairData(*prepared.valid, prepared.joint), run=run, watch=_Watch(prepared, run)
     )  # fmt: skip
-    if budget is not None and run.figures.get("epochs", 1.0) < 0.1:
-        run.note(f"only {run.figures['epochs']:.1%} of the pairs were read in this budget: the model is barely trained")
-    if run.interrupted and run.checkpoint is not None and run.checkpoint.written is not None:
-        run.note(
-            f"{run.checkpoint.name} holds {run.checkpoint.written}: the same command with --resume goes on from there."
-        )
+    say_how_it_ended(run, budgeted=budget is not None, of="the pairs")
     model = _bundled(fitted, prepared, settings, arch, run)
     if output is not None and run.rank == 0:
-        directory = Path(output)
-        if (run.interrupted or run.failed) and is_model(directory):
-            directory = directory.with_name(f"{directory.name}.interrupted")
-        with run.timing("saving"):
-            model.save(directory)
-        if run.checkpoint is not None and not run.interrupted:
-            run.checkpoint.remove()
+        keep(model, output, run)
     return model
 
 

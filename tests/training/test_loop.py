@@ -216,7 +216,12 @@ def test_a_network_that_gives_no_numbers_is_no_model():
 
 @pytest.mark.parametrize(
     ("factor", "epochs", "advice"),
-    [(1, 5, "of another kind"), (1, 0.5, "give it more time"), (100, 5, "with a lower --learning-rate")],
+    [
+        (1, 5, "of another kind"),
+        (1, 0.5, "give it more time"),
+        (100, 5, "with a lower --learning-rate"),
+        (100, 0.02, "give it more time"),
+    ],
 )
 def test_a_model_that_is_worse_than_chance_is_called_so(factor, epochs, advice):
     run = Run()
@@ -318,7 +323,7 @@ def test_validation_is_the_same_whatever_the_rows():
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_every_optimiser_learns(name):
     run = Run()
-    rate = 0.01 * OPTIMISERS[name].rate if name != "sgd" else 1.0
+    rate = {"sgd": 1.0, "muon": 0.03}.get(name, 0.01 * OPTIMISERS[name].rate)
     t = trainer(run, "real", optimiser=name, learning_rate=rate, epochs=8)
     t.train(t.plan())
     assert run.figures["valid_loss"] < 1.2

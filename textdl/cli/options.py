@@ -173,7 +173,10 @@ class LearningOptions:
     optimiser: Annotated[
         str | None,
         typer.Option(
-            "--optimiser", metavar="NAME", show_default=False, help="adamw, sgd, adagrad, rmsprop or muon (adamw)."
+            "--optimiser",
+            metavar="NAME",
+            show_default=False,
+            help="adamw, sgd, adagrad, rmsprop or muon (adamw; muon for the seq2seq Transformer).",
         ),
     ] = None
     learning_rate: Annotated[
@@ -204,7 +207,9 @@ class LearningOptions:
     label_smoothing: Annotated[
         float | None,
         typer.Option(
-            "--label-smoothing", show_default=False, help="Share of the target spread over all types (0; seq2seq 0.1)."
+            "--label-smoothing",
+            show_default=False,
+            help="Share of the target spread over all types (0; seq2seq 0.1, of toys 0).",
         ),
     ] = None
     ema: Annotated[

@@ -32,7 +32,7 @@ from textdl.corpus.fingerprints import repeated_lines
 from textdl.corpus.ledger import Ledger, quantity
 from textdl.corpus.reading import check_encoding, check_errors
 from textdl.corpus.sources import AtLeastOne, Chain, Files, Lines, Source
-from textdl.corpus.toys import TASKS, Toy
+from textdl.corpus.toys import PREFIX, TASKS, Toy
 from textdl.errors import CorpusError, TextTypeError, UsageError
 
 Pair = tuple[str, str]
@@ -282,8 +282,8 @@ def open_pairs(
     if len(columns) != 2 or min(columns) < 1 or columns[0] == columns[1]:
         raise UsageError(f"--columns (columns=) takes two different numbers from 1, such as 1,2; got {columns}")
     path = _file_of(source)
-    if path is None and isinstance(source, str) and source.startswith("toy:"):
-        rows = [f"{a}\t{b}" for a, b in Toy.named(source.removeprefix("toy:"))]
+    if path is None and isinstance(source, str) and source.startswith(PREFIX):
+        rows = [f"{a}\t{b}" for a, b in Toy.named(source.removeprefix(PREFIX))]
         made = Pairs(source, _Aligned(_Columns(Corpus(Lines(rows), name=source), columns), max_ratio))
         made.tokenizer = "char"
         return made
@@ -323,7 +323,7 @@ def _check_name(source: str) -> None:
     """Raises UsageError for a name that is no path, and of nothing that has columns: the catalog's texts have none."""
     elsewhere = source == "-" or source.startswith("hf:") or glob.has_magic(source) or "\n" in source
     if not elsewhere and not os.path.exists(source):
-        names = ", ".join([*BUILT_IN, *(f"toy:{task}" for task in TASKS)])
+        names = ", ".join([*BUILT_IN, *(PREFIX + task for task in TASKS)])
         raise UsageError(
             f"{source!r:.100} is neither a file that exists nor the name of built-in pairs, which are {names}. Check the path, "
             "or give two texts: --source and --target."

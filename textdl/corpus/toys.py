@@ -5,9 +5,11 @@
     sort       krbx                      bkrx
     dates      5 March 1998              1998-03-05
 
-Strings are of random letters, twice as long ones twice as likely, since the last letters of long ones are learnt last; dates
-are written in one of several ways. The same task gives the same pairs every time, from a seed of its own. `toy:reverse` names
-one, `toy:reverse:60` the same with strings of 41 to 60 letters, which a model of `toy:reverse` has never seen.
+Strings are of random letters, twice as long ones twice as likely, since the last letters of long ones are learnt last. For each
+string the letters it may have are drawn first, so that some have few: where each letter is there once, a network can find its
+place by the letters before, and never learns to count. Dates are written in one of several ways. The same task gives the same
+pairs every time, from a seed of its own. `toy:reverse` names one, `toy:reverse:60` the same with strings of 41 to 60 letters,
+which a model of `toy:reverse` has never seen.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ LONGEST = 40
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _PAIRS = 200_000
 """So many that a network of two minutes hardly reads them twice: it cannot learn them by heart."""
-COPYING = "toy:copy"
+PREFIX = "toy:"
+"""Of the names of toys, where others name files."""
+COPYING = f"{PREFIX}copy"
 """Pairs whose target is the source on purpose."""
 _LONGER = 500
 """Pairs of longer strings: they are for testing."""
@@ -60,14 +64,14 @@ class Toy:
         task, colon, length = name.partition(":")
         if task not in TASKS:
             raise UsageError(
-                f"toy:{name}: there is no such task. Choose one of: {', '.join(f'toy:{t}' for t in TASKS)}."
+                f"{PREFIX}{name}: there is no such task. Choose one of: {', '.join(PREFIX + t for t in TASKS)}."
             )
         if not colon:
             return cls(task)
         if task == "dates" or not length.isdecimal() or int(length) <= LONGEST:
             raise UsageError(
-                f"toy:{name}: behind copy, reverse and sort may stand how long strings become, above the {LONGEST} letters "
-                "they have else, such as toy:reverse:60."
+                f"{PREFIX}{name}: behind copy, reverse and sort may stand how long strings become, above the {LONGEST} letters "
+                f"they have else, such as {PREFIX}reverse:60."
             )
         return cls(task, LONGEST + 1, int(length), _LONGER)
 
@@ -77,7 +81,8 @@ class Toy:
             if self.task == "dates":
                 yield _dated(chance)
                 continue
-            text = "".join(chance.choices(_LETTERS, k=max(chance.randint(self.shortest, self.longest) for _ in (1, 2))))
+            letters = chance.sample(_LETTERS, chance.randint(1, len(_LETTERS)))
+            text = "".join(chance.choices(letters, k=max(chance.randint(self.shortest, self.longest) for _ in (1, 2))))
             yield text, _TARGETS[self.task](text)
 
 

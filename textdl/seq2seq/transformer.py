@@ -81,6 +81,7 @@ class Config(Seq2SeqConfig):
     """relu2 or gelu."""
     norm: str = "pre"
     """pre or post: where normalisation stands."""
+    optimiser: str = "muon"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -57,6 +57,8 @@ _LONGEST = 60.0
 """...and at most."""
 _RETRIES = 3
 """Times that training goes on after a step that was not finite."""
+_FEW = 20
+"""Steps after which nothing can be said of the learning rate."""
 _SPIKE = 10.0
 """How many times its usual size a gradient has that is worth a word."""
 _GAP = 0.01
@@ -505,10 +507,10 @@ class Trainer:
             f"The model is worse than chance: {p.best_loss:,.3f} nats a token on held-out text, where to take all "
             f"{self.network.vocab_size:,} types for equally likely gives {chance:.3f}. "
             + (
-                f"Train again with a lower --learning-rate, such as {self._settings.learning_rate * p.slowed / 3:.1g}."
+                "It has hardly been trained: give it more time."
+                if p.step < _FEW or (curve[-1]["train_loss"] <= chance and p.trained < self._epoch_tokens)
+                else f"Train again with a lower --learning-rate, such as {self._settings.learning_rate * p.slowed / 3:.1g}."
                 if curve[-1]["train_loss"] > chance
-                else "It has hardly been trained: give it more time."
-                if p.trained < self._epoch_tokens
                 else "Is the held-out text of another kind than the one it trains on?"
             )
         )

@@ -4,8 +4,8 @@
     adagrad     w -= rate * g / sqrt(sum of g^2)                        (Duchi et al. 2011)
     rmsprop     w -= rate * g / sqrt(running mean of g^2)               (Hinton, lecture 6e, 2012)
     adamw       rmsprop with a running mean of g too, and decay apart   (Loshchilov and Hutter 2019)
-    muon        w -= rate * (running mean of g, made orthogonal): matrices inside the network; adamw for the others
-                                                                        (Jordan et al. 2024)
+    muon        w -= rate * (running mean of g, made orthogonal), see muon.py: matrices inside the network; adamw for
+                the others                                              (Jordan et al. 2024)
 
 Weight decay takes rate * decay of a matrix away in each step, never of a bias; it is apart from the gradient in
 adamw and muon, and part of it (L2) in the others, where it is 0 unless asked for.
@@ -20,9 +20,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from textdl.errors import UsageError
+from textdl.training.muon import Muon
 
 Group = dict[str, Any]
+_LOOKED_UP = frozenset(("embedding", "source_embedding", "ngrams", "positions", "softmax"))
+"""Parts of a network whose matrices are a row for each type or position, of which a batch uses few."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,15 @@ def _rmsprop(network: nn.Module, weight_decay: float) -> Sequence[torch.optim.Op
 
 
 def _muon(network: nn.Module, weight_decay: float) -> Sequence[torch.optim.Optimizer]:
-    """The matrices of `network.layers`; embeddings and output matrix are looked up row by row and stay with AdamW."""
-    if not hasattr(torch.optim, "Muon"):
-        raise UsageError(f"--optimiser muon needs torch 2.9 or newer, this is {torch.__version__}. Choose adamw.")
-    inner = [p for name, p in network.named_parameters() if name.startswith("layers.") and p.ndim == 2]
+    """A row that is looked up has a gradient of its own, so what is looked up stays with AdamW."""
+    inner = [p for name, p in network.named_parameters() if p.ndim > 1 and name.split(".")[0] not in _LOOKED_UP]
     taken = {id(p) for p in inner}
     others = [
         group | {"params": [p for p in group["params"] if id(p) not in taken]}
         for group in _groups(network, weight_decay)
     ]
     adamw = torch.optim.AdamW([group for group in others if group["params"]], betas=(0.9, 0.999), fused=True)
-    if not inner:
-        return [adamw]
-    # Scaled so that an update is as large as one of AdamW, and one learning rate serves both.
-    return [adamw, torch.optim.Muon(inner, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")]
+    return [adamw, Muon(inner, weight_decay)] if inner else [adamw]
 
 
 OPTIMISERS = {
