@@ -4,8 +4,8 @@
     python scripts/bench/seq2seq_marian.py decode MODEL test.en
     python scripts/bench/seq2seq_marian.py memory train.en train.de --only marian
 
-`train` takes steps in turn on the same batches and prints target tokens a second (median) and their ratio; the first pass
-over the batches is not counted in either. `decode` translates with beam 5: textdl the file with a trained model, Marian the
+`train` takes steps in turn on the same batches, both by AdamW unless `--optimiser muon` gives textdl its own choice, and prints
+target tokens a second (median) and their ratio; the first pass over the batches is not counted in either. `decode` translates with beam 5: textdl the file with a trained model, Marian the
 same sources with random weights and exactly as many steps as textdl's translations have tokens on average, which is fewer than it
 would need, since a batch of it ends with its longest line. `memory` prints the peak of one of the two alone.
 Needs transformers: `pip install transformers`, best into an environment of its own.
@@ -52,12 +52,12 @@ def pairs(source: Path, target: Path, vocab_size: int) -> PairData:
 class Ours:
     """A step as textdl's loop takes it."""
 
-    def __init__(self, data: PairData):
+    def __init__(self, data: PairData, optimiser: str):
         sizes = {name: SIZES[name] for name in ("size", "heads", "layers")}
         self.network = Config(inner_size=SIZES["inner_size"]).build(data, sizes, torch.Generator().manual_seed(1))
         self.network.initialise(torch.Generator().manual_seed(1))
         self.network.dropout.rate = DROPOUT
-        self.optimisers = OPTIMISERS["adamw"].build(self.network, 0.01)
+        self.optimisers = OPTIMISERS[optimiser].build(self.network, 0.01)
 
     def step(self, batch: PairBatch) -> None:
         self.network.train()
@@ -106,10 +106,10 @@ class Marian:
         self.optimiser.step()
 
 
-def train(source: Path, target: Path, positions: int, batches: int, clock: Any) -> None:
+def train(source: Path, target: Path, positions: int, batches: int, optimiser: str, clock: Any) -> None:
     data = pairs(source, target, 8000)
     chosen = list(itertools.islice(PairBatches(data, positions, "target", 0.0, Run())(0), batches))
-    systems: dict[str, Any] = {"textdl": Ours(data), "marian": Marian(data.target.vocab_size)}
+    systems: dict[str, Any] = {"textdl": Ours(data, optimiser), "marian": Marian(data.target.vocab_size)}
     taken: dict[str, list[float]] = {name: [] for name in systems}
     for counted in (False, True):
         for batch in chosen:
@@ -127,11 +127,11 @@ def train(source: Path, target: Path, positions: int, batches: int, clock: Any) 
     )
 
 
-def peak(source: Path, target: Path, positions: int, batches: int, only: str) -> None:
+def peak(source: Path, target: Path, positions: int, batches: int, optimiser: str, only: str) -> None:
     data = pairs(source, target, 8000)
     chosen = itertools.islice(PairBatches(data, positions, "target", 0.0, Run())(0), batches)
     before = memory.peak()
-    system = Ours(data) if only == "textdl" else Marian(data.target.vocab_size)
+    system = Ours(data, optimiser) if only == "textdl" else Marian(data.target.vocab_size)
     for batch in chosen:
         system.step(batch)
     print(f"{only}\tpeak {(memory.peak() or 0) / 1e6:,.0f} MB, before the first step {(before or 0) / 1e6:,.0f} MB")
@@ -179,15 +179,16 @@ def main() -> None:
     parser.add_argument("--positions", type=int, default=8192)
     parser.add_argument("--batches", type=int, default=16)
     parser.add_argument("--lines", type=int, default=1000)
+    parser.add_argument("--optimiser", choices=tuple(OPTIMISERS), default="adamw", help="textdl's")
     parser.add_argument("--only", choices=("textdl", "marian"), default="textdl")
     parser.add_argument("--cpu-time", action="store_true", help="count processor time, where others use the machine")
     given = parser.parse_args()
     clock = time.process_time if given.cpu_time else time.perf_counter
     with allocation.kept():
         if given.what == "train":
-            train(given.first, given.second, given.positions, given.batches, clock)
+            train(given.first, given.second, given.positions, given.batches, given.optimiser, clock)
         elif given.what == "memory":
-            peak(given.first, given.second, given.positions, given.batches, given.only)
+            peak(given.first, given.second, given.positions, given.batches, given.optimiser, given.only)
         else:
             decode(given.first, given.second, given.lines, clock)
 
