@@ -570,6 +570,10 @@ def test_ctrl_c_keeps_the_model_so_far_and_what_was_there(family: str, texts: Pa
     first = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
     assert first.card["interrupted"]
     assert textdl.load(tmp_path / "m").card["interrupted"]
+    further = textdl.train(
+        family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings, resume=True
+    )
+    assert further.directory == tmp_path / "m"  # the same training, further on
     settings |= {"resume": False}  # begins anew over the checkpoint that is there
     second = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
     assert second.directory == tmp_path / "m.interrupted"

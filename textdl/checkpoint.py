@@ -68,6 +68,8 @@ class Checkpoint:
         """For messages."""
         self.written: str | None = None
         """How far the training came that this object has resumed or saved."""
+        self.resumed = False
+        """Whether it goes on from another training."""
         self._identity: dict[str, Value] = {}
         self._writer: threading.Thread | None = None
         self._error: Exception | None = None
@@ -84,7 +86,7 @@ class Checkpoint:
                 f"{self.name} holds a training that was not finished: {found.card['about']}. To go on with it, give the "
                 "same command with --resume; to start anew and write over it, --no-resume (in Python, resume=True or False)."
             )
-        self._found = found
+        self._found, self.resumed = found, True
         self.written = found.card["done"]
 
     def check(self, identity: Mapping[str, Value]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from textdl.bundle import Model
 from textdl.checkpoint import Checkpoint
-from textdl.errors import UsageError
+from textdl.errors import ModelError, UsageError
 from textdl.protocols import Run
-from textdl.storage import is_model
+from textdl.storage import Reader, is_model
 
 _BARELY = 0.1
 """Passes over the data below which a word is due."""
@@ -44,14 +44,24 @@ def say_how_it_ended(run: Run, *, budgeted: bool, of: str) -> None:
 
 
 def keep(model: Model, output: str | os.PathLike[str], run: Run) -> None:
-    """Save a model, beside a finished one where its own training did not come to its end. A checkpoint goes once it did."""
+    """Save a model. Where its training did not come to its end it stands beside a model that is there, unless it goes on from that
+    one's own interrupted training. A checkpoint goes once training has come to its end.
+    """
     directory = Path(output)
-    if (run.interrupted or run.failed) and is_model(directory):
+    if (run.interrupted or run.failed) and is_model(directory) and not _goes_on_from(directory, run):
         directory = _free(directory.with_name(f"{directory.name}.interrupted"))
     with run.timing("saving"):
         model.save(directory)
     if run.checkpoint is not None and not run.interrupted:
         run.checkpoint.remove()
+
+
+def _goes_on_from(directory: Path, run: Run) -> bool:
+    """Whether the model there is an earlier state of the same training."""
+    try:
+        return run.checkpoint is not None and run.checkpoint.resumed and bool(Reader(directory).card["interrupted"])
+    except (ModelError, UsageError):
+        return False
 
 
 def _free(directory: Path) -> Path:

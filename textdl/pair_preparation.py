@@ -7,7 +7,6 @@ be wrong with the pairs is looked for here, and said before any training: files 
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from textdl import tokenizers
 from textdl.arguments import check_tokenizers
 from textdl.bundle import Source
 from textdl.corpus import Corpus, Pairs, line_fingerprints
+from textdl.corpus.alignment import alignment
 from textdl.corpus.pairs import PairLedger
 from textdl.corpus.toys import COPYING
 from textdl.encoded import UNK, Encoded
@@ -330,32 +330,7 @@ def doubts(pairs: Pairs, ledger: PairLedger) -> Iterator[str]:
             f"in {ledger.copies / ledger.kept:.0%} of the pairs the target is the source again: a model of them will copy. "
             "Are both sides meant to be in one language?"
         )
-    lengths = np.array([(len(a), len(b)) for a, b in islice(pairs, _SAMPLE)], np.float64)
-    if len(lengths) < 100:
-        return
-    logs = np.log(lengths + 5.0)
-    if (logs.std(axis=0) < 0.2).any():
-        return  # all are about equally long, so lengths say nothing
-    found = {shift: _correlation(logs, shift) for shift in range(-3, 4)}
-    best = max(found, key=lambda shift: found[shift])
-    if best and found[best] > found[0] + 0.3:
-        yield (
-            f"by their lengths, line i of the target belongs to line i{-best:+d} of the source (correlation "
-            f"{found[best]:.2f}, as they stand {found[0]:.2f}): the files are out of step. Find the line too many and mend it."
-        )
-    elif found[0] < 0.3:
-        yield (
-            f"long sources do not have long targets (correlation {found[0]:.2f}; translations have 0.7 and more): do the "
-            "lines belong together?"
-        )
-
-
-def _correlation(logs: NDArray[np.float64], shift: int) -> float:
-    """Of the length of a source with that of the target `shift` lines behind."""
-    a, b = logs[:, 0], logs[:, 1]
-    a, b = (a[: len(a) - shift], b[shift:]) if shift >= 0 else (a[-shift:], b[:shift])
-    value = float(np.corrcoef(a, b)[0, 1])
-    return value if math.isfinite(value) else 0.0
+    yield from alignment(pairs).sentences()
 
 
 def _unlike_training(

@@ -416,8 +416,8 @@ class _Translator:
         self._fitted: LanguageModel = model.model.quick() if quick else model.model
         self._begun = model.tokenizer.encode(prefix) if prefix else []
         self._prefix = self._target.encode([prefix]).line(0) if prefix else None
-        self._letters = {c for i, piece in enumerate(self._source.vocab.pieces) for c in piece.lower()
-                         if self._source.vocab.counts[i + len(SPECIALS)] > 0}  # fmt: skip
+        pieces, counts = self._source.vocab.pieces, self._source.vocab.counts[len(SPECIALS) :].tolist()
+        self._letters = set("".join(piece for piece, n in zip(pieces, counts, strict=True) if n > 0).lower())
         self._copies = model.card.get("corpus", {}).get("name") == COPYING
         self._longest = model.card.get("figures", {}).get("longest_source")
 

@@ -46,6 +46,7 @@ def test_sentences_and_files(model, files, capsys):
     assert "chrF2" in said
     assert "2 of 2 lines are exactly the reference" in said
     assert "95 %" in said
+    assert "BLEU counts runs of up to four words" in said  # no line has four
     assert (files / "out.txt").read_text("utf-8") == "eins\nzwei drei\n"
 
 

@@ -39,7 +39,7 @@ def test_some_strings_have_few_letters_and_others_many():
     assert max(letters) > 20
 
 
-@pytest.mark.parametrize("name", ["add", "reverse:20", "dates:60", "copy:x"])
+@pytest.mark.parametrize("name", ["add", "reverse:20", "reverse:99999999", "dates:60", "copy:x"])
 def test_there_is_no_such_task(name):
     with pytest.raises(UsageError, match="toy:"):
         Toy.named(name)

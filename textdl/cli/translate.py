@@ -117,6 +117,8 @@ def translate(
             say(f"{figure.name} {figure.value:.2f}  {figure.signature}")
         same = sum(text == right for text, right in zip(texts, references, strict=True))
         say(f"{same:,} of {len(texts):,} lines are exactly the reference.")
+        if same and not round(measured[0].value, 2):
+            say("BLEU counts runs of up to four words; where no right line has so many it is 0 and says nothing.")
         document["exact"] = same
         document["metrics"] = {
             figure.name: {"value": figure.value, "signature": figure.signature} for figure in measured

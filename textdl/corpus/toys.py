@@ -26,6 +26,8 @@ LONGEST = 40
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _PAIRS = 200_000
 """So many that a network of two minutes hardly reads them twice: it cannot learn them by heart."""
+_MOST = 1000
+"""Letters that may be asked for."""
 PREFIX = "toy:"
 """Of the names of toys, where others name files."""
 COPYING = f"{PREFIX}copy"
@@ -68,10 +70,10 @@ class Toy:
             )
         if not colon:
             return cls(task)
-        if task == "dates" or not length.isdecimal() or int(length) <= LONGEST:
+        if task == "dates" or not length.isdecimal() or not LONGEST < int(length) <= _MOST:
             raise UsageError(
-                f"{PREFIX}{name}: behind copy, reverse and sort may stand how long strings become, above the {LONGEST} letters "
-                f"they have else, such as {PREFIX}reverse:60."
+                f"{PREFIX}{name}: behind copy, reverse and sort may stand how long strings become, more than the {LONGEST} "
+                f"letters they have else and {_MOST:,} at most, such as {PREFIX}reverse:60."
             )
         return cls(task, LONGEST + 1, int(length), _LONGER)
 

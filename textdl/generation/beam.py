@@ -79,20 +79,20 @@ class _Past:
     """How each open row came about: its parent in the step before, and its last token."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Ints, Ints]] = []
+        self._steps: list[tuple[list[int], list[int]]] = []  # lists: one number of an array takes ten times as long
 
     @property
     def length(self) -> int:
         return len(self._steps)
 
     def extend(self, parents: Ints, tokens: Ints) -> None:
-        self._steps.append((parents, tokens))
+        self._steps.append((parents.tolist(), tokens.tolist()))
 
     def ids(self, row: int) -> list[int]:
         """All tokens of a row."""
         found = []
         for parents, tokens in reversed(self._steps):
-            found.append(int(tokens[row]))
+            found.append(tokens[row])
             row = parents[row]
         return found[::-1]
 

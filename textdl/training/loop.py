@@ -61,6 +61,8 @@ _FEW = 20
 """Steps after which nothing can be said of the learning rate."""
 _SPIKE = 10.0
 """How many times its usual size a gradient has that is worth a word."""
+_SECOND_PASS = 1.5
+"""Passes before which nothing can be known by heart: all that was read was new, or nearly."""
 _GAP = 0.01
 """Nats a token between train and valid that are worth a word."""
 _COUNTED = 1000
@@ -522,7 +524,7 @@ class Trainer:
         if not curve or p.best_loss is None:  # stopped between the validation and its record
             return
         seen, unseen = curve[-1]["train_loss"], curve[-1]["valid_loss"]
-        if unseen is None or unseen - seen < _GAP or p.trained < self._epoch_tokens:
+        if unseen is None or unseen - seen < _GAP or p.trained < _SECOND_PASS * self._epoch_tokens:
             return
         if unseen - seen > 0.25 * unseen or unseen > 1.02 * p.best_loss > 1.02 * seen:
             self.run.note(
