@@ -110,7 +110,7 @@ def test_a_damaged_one_is_one_sentence(tmp_path: Path) -> None:
     config = tmp_path / "m.training" / "config.json"
     card = json.loads(config.read_text())
     config.write_text(json.dumps(card | {"checkpoint": 99}))
-    with pytest.raises(ModelError, match=r"version 99, expected 2"):
+    with pytest.raises(ModelError, match=r"version 99, expected 3"):
         Checkpoint(tmp_path / "m", resume=True)
     config.write_text("{")
     with pytest.raises(UsageError, match="not empty and is not a textdl model"):

@@ -39,8 +39,9 @@ LAYERS = {  # a layer and what it may import besides the foundation and itself
     "encoding": {"corpus", "tokenizers"},
     "preparation": {"corpus", "tokenizers", "encoding", "evaluation"},
     "bundle": {"corpus", "tokenizers", "evaluation", "ngram", "word2vec"},
+    "keeping": {"bundle"},
     "pair_preparation": {"bundle", "corpus", "tokenizers", "encoding", "evaluation", "preparation"},
-    "translation": {"bundle", "corpus", "evaluation", "generation", "pair_preparation", "seq2seq"},
+    "translation": {"bundle", "corpus", "evaluation", "generation", "keeping", "pair_preparation", "seq2seq"},
     "importing": {"bundle", "corpus", "tokenizers", "ngram", "word2vec", "evaluation"},
     "foreign": {"layers"},
     "evaluating": {
@@ -58,6 +59,7 @@ LAYERS = {  # a layer and what it may import besides the foundation and itself
     "recipes": {"bundle", "corpus", "evaluating", "evaluation", "models"},
     "models": {
         "bundle",
+        "keeping",
         "preparation",
         "corpus",
         "tokenizers",

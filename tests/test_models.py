@@ -570,10 +570,6 @@ def test_ctrl_c_keeps_the_model_so_far_and_what_was_there(family: str, texts: Pa
     first = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
     assert first.card["interrupted"]
     assert textdl.load(tmp_path / "m").card["interrupted"]
-    further = textdl.train(
-        family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings, resume=True
-    )
-    assert further.directory == tmp_path / "m"  # the same training, further on
     settings |= {"resume": False}  # begins anew over the checkpoint that is there
     second = textdl.train(family, str(texts / "en.txt"), output=tmp_path / "m", run=Interrupting(), **settings)
     assert second.directory == tmp_path / "m.interrupted"
@@ -734,7 +730,7 @@ def test_resuming_where_nothing_was_stopped_begins(english: list[str], tmp_path:
 
 def test_a_finished_model_has_nothing_to_go_on_from(english: list[str], tmp_path: Path) -> None:
     textdl.train("word2vec", english, output=tmp_path / "m", **SETTINGS["word2vec"])
-    with pytest.raises(UsageError, match=r"is a finished model, and there is no m\.training .* leave out --resume"):
+    with pytest.raises(UsageError, match=r"is a model already, and there is no m\.training .* leave out --resume"):
         textdl.train("word2vec", english, output=tmp_path / "m", resume=True, **SETTINGS["word2vec"])
 
 
@@ -767,6 +763,8 @@ def test_ctrl_c_leaves_the_checkpoint(english: list[str], tmp_path: Path, monkey
     stopped = textdl.train("word2vec", english, output=tmp_path / "m", run=Once(), **settings)
     assert stopped.card["interrupted"]
     assert any("m.training holds 2 of 4 epochs: the same command with --resume" in n for n in stopped.card["notes"])
+    again = textdl.train("word2vec", english, output=tmp_path / "m", run=Once(), resume=True, **settings)
+    assert (again.directory, again.card["interrupted"]) == (tmp_path / "m", True)  # the same training, further on
     done = textdl.train("word2vec", english, output=tmp_path / "m", resume=True, **settings)
     assert done.directory == tmp_path / "m"
     assert not textdl.load(tmp_path / "m").card["interrupted"]

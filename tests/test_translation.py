@@ -99,7 +99,7 @@ def test_to_resume_where_there_is_nothing_is_told(tmp_path):
     run, given = Run(), {"size": 16, "layers": 1, "heads": 1, "epochs": 0.1, "output": tmp_path / "m", "resume": True}
     textdl.train_seq2seq(*numbers(), run=run, **given)
     assert any("there is no m.training to go on from" in note for note in run.notes)
-    with pytest.raises(UsageError, match="m is a finished model"):
+    with pytest.raises(UsageError, match="m is a model already"):
         textdl.train_seq2seq(*numbers(), **given)
 
 

@@ -20,14 +20,14 @@ def checkpoint_beside(output: Path, resume: bool | None, run: Run) -> Checkpoint
     """That of a training which is about to begin. Where there is nothing to go on from, a note says so.
 
     Raises:
-        UsageError: to resume, and the model is there and finished; or as Checkpoint.
+        UsageError: to resume, and there is a model but nothing to go on from; or as Checkpoint.
         ModelError: as Checkpoint.
     """
     checkpoint = Checkpoint(output, resume)
     if resume and checkpoint.written is None:
         if is_model(output):
             raise UsageError(
-                f"--resume: {output} is a finished model, and there is no {checkpoint.name} to go on from. To train it anew "
+                f"--resume: {output} is a model already, and there is no {checkpoint.name} to go on from. To train it anew "
                 "in its place, leave out --resume."
             )
         run.note(f"there is no {checkpoint.name} to go on from: training starts from the beginning")
