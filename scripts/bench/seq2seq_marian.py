@@ -7,7 +7,7 @@
 `train` takes steps in turn on the same batches, both by AdamW unless `--optimiser muon` gives textdl its own choice, and prints
 target tokens a second (median) and their ratio; the first pass over the batches is not counted in either. `decode` translates with beam 5: textdl the file with a trained model, Marian the
 same sources with random weights and exactly as many steps as textdl's translations have tokens on average, which is fewer than it
-would need, since a batch of it ends with its longest line. `memory` prints the peak of one of the two alone.
+would need, since a batch of it ends with its longest line. Both three times, after a first that is not counted (median). `memory` prints the peak of one of the two alone.
 Needs transformers: `pip install transformers`, best into an environment of its own.
 """
 

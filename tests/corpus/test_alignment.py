@@ -49,6 +49,15 @@ def test_three_lost_lines():
     assert alignment(zip(sources, [*targets[3:], "a.", "b.", "c."], strict=True)).shift == -3
 
 
+@pytest.mark.parametrize("places", [(300, 900), (900, 300)])
+def test_of_two_lost_lines_the_first_is_named(places):
+    sources, targets = lines(1600)
+    for n in places:
+        targets = lost(targets, n)
+    found = alignment(zip(sources, targets, strict=True))
+    assert (found.shift, found.first) == (-1, 250)  # the block that 300 falls into
+
+
 def test_lines_of_one_length_are_told_apart_by_questions_and_numbers():
     sources, targets = lines(1000, lengths=(5, 6))
     assert alignment(zip(sources, targets, strict=True)).shift == 0

@@ -168,7 +168,9 @@ class LearningOptions:
     ] = None
     dropout: Annotated[
         float | None,
-        typer.Option("--dropout", show_default=False, help="Share of features dropped (by the number of passes)."),
+        typer.Option(
+            "--dropout", show_default=False, help="Share of features dropped (by the number of passes; of toys 0)."
+        ),
     ] = None
     optimiser: Annotated[
         str | None,

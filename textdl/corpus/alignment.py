@@ -80,7 +80,7 @@ def alignment(pairs: Iterable[tuple[str, str]]) -> Alignment:
             found = {shift: _correlation(block, shift) for shift in range(-_FARTHEST, _FARTHEST + 1)}
             best = max(found, key=lambda shift: found[shift])
             told.append((first, best if found[best] > found[0] + _BETTER else 0, found[best], found[0]))
-    for shift in {shift for _, shift, _, _ in told} - {0}:
+    for shift in dict.fromkeys(shift for _, shift, _, _ in told if shift):  # of several, the one that begins first
         out = [block for block in told if block[1] == shift]
         if len(out) > 1 or out[-1] == told[-1]:  # one alone in the middle is an accident
             return Alignment(
